@@ -11,18 +11,18 @@ namespace {
 
 using Words = std::array<uint32_t, 4>;
 
-Words Run(Philox2 key, Philox4 counter) {
+Words Block(Philox2 key, Philox4 counter) {
   const Philox4 block = Philox(key, counter);
   return {block.word[0], block.word[1], block.word[2], block.word[3]};
 }
 
 // The known-answer vectors of philox4x32 with 10 rounds that the Random123 library is checked with.
 TEST(Philox, GivesTheKnownAnswers) {
-  EXPECT_EQ(Run({{0, 0}}, {{0, 0, 0, 0}}),
+  EXPECT_EQ(Block({{0, 0}}, {{0, 0, 0, 0}}),
             (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-  EXPECT_EQ(Run({{0xffffffff, 0xffffffff}}, {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}}),
+  EXPECT_EQ(Block({{0xffffffff, 0xffffffff}}, {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}}),
             (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-  EXPECT_EQ(Run({{0xa4093822, 0x299f31d0}}, {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}),
+  EXPECT_EQ(Block({{0xa4093822, 0x299f31d0}}, {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}),
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
