@@ -1,0 +1,11 @@
+# Writes lib/arch/tables.h's function: every JSON file of FILES (comma-separated) as a string literal.
+set(text "#include \"arch/tables.h\"\n\nnamespace orchard::arch {\n\nstd::span<const EmbeddedTable> EmbeddedTables() {\n")
+string(APPEND text "  static const EmbeddedTable tables[] = {\n")
+string(REPLACE "," ";" FILES "${FILES}")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} json)
+  string(APPEND text "      {\"${name}\", R\"table(${json})table\"},\n")
+endforeach()
+string(APPEND text "  };\n  return tables;\n}\n\n}  // namespace orchard::arch\n")
+file(WRITE ${OUT} "${text}")
