@@ -129,7 +129,8 @@ Architecture FromJson(const Json& table, const std::string& where) {
   a.head_norm_shares_epsilon = rules.value("head_norm_shares_epsilon", false);
   a.sizes_from_tensors = rules.value("sizes_from_tensors", false);
   a.ffn_default_ratio = rules.value("ffn_default_ratio", int64_t{0});
-  for (const auto& [from, to] : rules.value("renames", Json::object()).items()) {
+  const Json renames = rules.value("renames", Json::object());
+  for (const auto& [from, to] : renames.items()) {
     a.renames.emplace_back(from, to.get<std::string>());
   }
   for (const Json& row : table.at("tensors")) a.rules.push_back(ParseRule(row, where));
