@@ -84,3 +84,15 @@ function(orchard_bench name)
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
 endfunction()
+
+# orchard_oracle_test(name script.py [LABELS ...]): a pytest file that runs in the oracles' Python environment. It finds programs and
+# data through ORCHARD_BUILD_DIR and ORCHARD_SOURCE_DIR, and is skipped, saying so, where the environment is not installed.
+function(orchard_oracle_test name script)
+  cmake_parse_arguments(A "" "" "LABELS" ${ARGN})
+  if(NOT ORCHARD_TESTS)
+    return()
+  endif()
+  add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/oracle/run_pytest ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1200 LABELS "oracle;${A_LABELS}"
+    ENVIRONMENT "ORCHARD_SOURCE_DIR=${CMAKE_SOURCE_DIR};ORCHARD_BUILD_DIR=${CMAKE_BINARY_DIR}")
+endfunction()
