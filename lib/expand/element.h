@@ -1,0 +1,208 @@
+// The arithmetic of one element of an expanded matrix, shared by the CPU loops (expand/lanes.h) and the CUDA kernel.
+//
+// A source weight w is divided over its `copies` target columns. Copy k draws a near-normal integer n_k (base/philox.h) at the
+// flat index of its own target element, so every element can be computed alone, in any order, by any thread. The value aimed at is
+//
+//     a_k = s n_k - (s sum(n) - w) / copies       the noise projected onto {parts that sum to w}   (LEMON, app. B)
+//
+// `grid` then snaps the parts to the storage grid of w, so that the stored numbers sum to w exactly (docs/methods/lemon-expand.md,
+// "The grid split"). Only + - * and comparisons are used, never contracted, so that CPU and GPU give the same bits.
+//
+// C++17: included by .cu files.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "base/host_device.h"
+#include "base/philox.h"
+
+namespace orchard::expand {
+
+// How a weight is divided over the copies of its input.
+enum class Split : uint8_t {
+  kGrid,        // projection, snapped so that the stored parts sum exactly (default)
+  kProjection,  // random parts, rounded to storage
+  kComplement,  // all but the first copy are pure noise; the first takes the rest
+  kEqual,       // w / copies: no symmetry breaking
+  kCancel       // as grid, with w := 0: the parts cancel (new layers, depth type `cancel`)
+};
+
+// More copies of one unit than this would overflow the integers below.
+constexpr int32_t kMaxCopies = 64;
+
+// A storage format as a grid: significand bits (hidden one included), exponent of the smallest subnormal, and of the spacing below
+// the largest finite number.
+struct GridFormat {
+  int32_t precision;
+  int32_t min_exponent;
+  int32_t max_exponent;
+};
+constexpr GridFormat kGridBf16 = {8, -133, 120};
+constexpr GridFormat kGridF16 = {11, -24, 5};
+constexpr GridFormat kGridF32 = {24, -149, 104};
+constexpr GridFormat kGridF64 = {53, -1074, 971};
+
+// The arithmetic of a storage format is done in float (bf16, f16, f32) or double (f64).
+template <class Real>
+struct RealTraits;
+
+template <>
+struct RealTraits<float> {
+  using Int = int32_t;
+  // 2^q for q in [-126, 127].
+  static ORCHARD_HD float PowerOfTwo(int32_t q) {
+    const uint32_t bits = static_cast<uint32_t>(q + 127) << 23;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  }
+  // floor(log2 |w|); -127 for zero and subnormals, 128 for what is not finite.
+  static ORCHARD_HD int32_t Exponent(float w) {
+    uint32_t bits;
+    memcpy(&bits, &w, sizeof bits);
+    return static_cast<int32_t>((bits >> 23) & 0xFFu) - 127;
+  }
+};
+
+template <>
+struct RealTraits<double> {
+  using Int = int64_t;
+  static ORCHARD_HD double PowerOfTwo(int32_t q) {
+    const uint64_t bits = static_cast<uint64_t>(q + 1023) << 52;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  }
+  static ORCHARD_HD int32_t Exponent(double w) {
+    uint64_t bits;
+    memcpy(&bits, &w, sizeof bits);
+    return static_cast<int32_t>((bits >> 52) & 0x7FFu) - 1023;
+  }
+};
+
+// What is the same for a whole tensor.
+template <class Real>
+struct SplitSettings {
+  GridFormat grid;
+  Real noise;             // value of one unit of the noise integer: sigma * kNoiseUnit
+  int32_t zero_exponent;  // grid exponent where w = 0: that of sigma
+};
+
+// The grid of one weight: spacing u = 2^exponent, kept as two factors that are always normal numbers.
+template <class Real>
+struct GridUnit {
+  Real to_integer_a, to_integer_b;      // product 1 / u
+  Real from_integer_a, from_integer_b;  // product u
+  typename RealTraits<Real>::Int cap;   // largest |part / u|
+};
+
+template <class Real>
+ORCHARD_HD int32_t GridExponent(const GridFormat& grid, Real w, int32_t zero_exponent) {
+  const int32_t own = RealTraits<Real>::Exponent(w) - (grid.precision - 1);
+  const int32_t q = w == Real(0) ? zero_exponent : own;
+  return q < grid.min_exponent ? grid.min_exponent : q;
+}
+
+template <class Real>
+ORCHARD_HD GridUnit<Real> MakeGridUnit(const GridFormat& grid, Real w, int32_t zero_exponent) {
+  using Int = typename RealTraits<Real>::Int;
+  const int32_t q = GridExponent(grid, w, zero_exponent);
+  const int32_t a = q / 2, b = q - a;
+  GridUnit<Real> unit;
+  unit.to_integer_a = RealTraits<Real>::PowerOfTwo(-a);
+  unit.to_integer_b = RealTraits<Real>::PowerOfTwo(-b);
+  unit.from_integer_a = RealTraits<Real>::PowerOfTwo(a);
+  unit.from_integer_b = RealTraits<Real>::PowerOfTwo(b);
+  // 2^p u is itself a storage number, except for the largest exponent.
+  unit.cap = (Int(1) << grid.precision) - (q >= grid.max_exponent ? 1 : 0);
+  return unit;
+}
+
+template <class Real>
+ORCHARD_HD typename RealTraits<Real>::Int ToGrid(const GridUnit<Real>& unit, Real w) {
+  return static_cast<typename RealTraits<Real>::Int>((w * unit.to_integer_a) * unit.to_integer_b);
+}
+
+template <class Real>
+ORCHARD_HD Real FromGrid(const GridUnit<Real>& unit, typename RealTraits<Real>::Int n) {
+  return (static_cast<Real>(n) * unit.from_integer_a) * unit.from_integer_b;
+}
+
+// a_k: `noise` is that of this copy, `noise_sum` that of all copies (integers: exact, whatever the order).
+template <class Real>
+ORCHARD_HD Real ProjectedPart(Real noise_unit, int32_t noise, int32_t noise_sum, Real inverse_copies,
+                              int32_t copies, Real w) {
+  const Real centred = static_cast<Real>(copies * noise - noise_sum);
+  const Real deviation = (noise_unit * inverse_copies) * centred;
+  const Real share = w * inverse_copies;
+  return deviation + share;
+}
+
+// The part of a copy on the grid: the integer nearest to target / u that leaves the `after` copies behind it able to make up the
+// `rest`. With after = 0 it is the rest itself.
+template <class Real>
+ORCHARD_HD typename RealTraits<Real>::Int GridPart(const GridUnit<Real>& unit, Real target,
+                                                   typename RealTraits<Real>::Int rest,
+                                                   int32_t after) {
+  using Int = typename RealTraits<Real>::Int;
+  const Int room = static_cast<Int>(after) * unit.cap;
+  const Int low = rest - room > -unit.cap ? rest - room : -unit.cap;
+  const Int high = rest + room < unit.cap ? rest + room : unit.cap;
+  Real scaled = (target * unit.to_integer_a) * unit.to_integer_b;
+  const Real bound = static_cast<Real>(unit.cap);
+  scaled = scaled < -bound ? -bound : scaled;
+  scaled = scaled > bound ? bound : scaled;
+  const Int nearest = static_cast<Int>(scaled + (scaled < Real(0) ? Real(-0.5) : Real(0.5)));
+  const Int raised = nearest < low ? low : nearest;
+  return raised > high ? high : raised;
+}
+
+// One element alone: the part of copy `rank` of weight `w` (already rounded to storage). `index[k]` is the flat index of copy k's
+// element in the target tensor. Rounding to storage is the caller's; for grid and cancel the value is a storage number already.
+template <class Real>
+ORCHARD_HD Real SplitElement(Split split, const SplitSettings<Real>& settings, Philox2 key,
+                             int32_t copies, int32_t rank, const uint64_t* index, Real w) {
+  if (split == Split::kCancel) w = Real(0);
+  if (!(w - w == Real(0))) return w;  // NaN and infinity stay what they are
+  const Real inverse = Real(1) / static_cast<Real>(copies);
+  if (split == Split::kEqual) return w * inverse;
+  if (copies == 1) return w;
+  int32_t sum = 0;
+  for (int32_t k = 0; k < copies; ++k) sum += NoiseInteger(PhiloxAt(key, index[k]));
+  if (split == Split::kProjection) {
+    const int32_t noise = NoiseInteger(PhiloxAt(key, index[rank]));
+    return ProjectedPart(settings.noise, noise, sum, inverse, copies, w);
+  }
+  if (split == Split::kComplement) {
+    if (rank > 0) {
+      return settings.noise * static_cast<Real>(NoiseInteger(PhiloxAt(key, index[rank])));
+    }
+    const int32_t others = sum - NoiseInteger(PhiloxAt(key, index[0]));
+    return w - settings.noise * static_cast<Real>(others);
+  }
+  const GridUnit<Real> unit = MakeGridUnit(settings.grid, w, settings.zero_exponent);
+  typename RealTraits<Real>::Int rest = ToGrid(unit, w), part = 0;
+  for (int32_t k = 0; k <= rank; ++k) {
+    const int32_t noise = NoiseInteger(PhiloxAt(key, index[k]));
+    const Real target = ProjectedPart(settings.noise, noise, sum, inverse, copies, w);
+    part = GridPart(unit, target, rest, copies - 1 - k);
+    rest -= part;
+  }
+  return FromGrid(unit, part);
+}
+
+// A column that reads padding which is zero: pure noise.
+template <class Real>
+ORCHARD_HD Real PadElement(Real noise_unit, Philox2 key, uint64_t index) {
+  return noise_unit * static_cast<Real>(NoiseInteger(PhiloxAt(key, index)));
+}
+
+// A column that reads padding which is the mean of the input: noise whose sum over the `pads` columns of the row is zero.
+template <class Real>
+ORCHARD_HD Real CentredPadElement(Real noise_unit, int32_t noise, int64_t noise_sum, int64_t pads) {
+  const int64_t centred = pads * noise - noise_sum;
+  return (noise_unit * static_cast<Real>(centred)) / static_cast<Real>(pads);
+}
+
+}  // namespace orchard::expand
