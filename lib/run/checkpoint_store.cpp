@@ -34,7 +34,8 @@ std::string Name(int64_t step) {
   return kPrefix + std::string(digits.size() < width ? width - digits.size() : 0, '0') + digits;
 }
 
-// The step of a name that `Name` makes; nothing for `.partial`, `.old` and whatever else lies there.
+// The step of a name that `Name` makes; nothing for `.partial`, `.old` and whatever else lies
+// there.
 std::optional<int64_t> StepOf(const std::string& name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   const char* end = name.data() + name.size();
@@ -92,8 +93,8 @@ json SyncAndDigest(const fs::path& directory) {
   return files;
 }
 
-// Makes `partial` take the name `final`. A checkpoint that has this name already is swapped out in one system call where the file
-// system can (every local one), so that at no moment there is none.
+// Makes `partial` take the name `final`. A checkpoint that has this name already is swapped out in
+// one system call where the file system can (every local one), so that at no moment there is none.
 void Publish(const fs::path& partial, const fs::path& final) {
   if (::rename(partial.c_str(), final.c_str()) == 0) return;
   if (errno == ENOTEMPTY || errno == EEXIST) {
@@ -141,7 +142,8 @@ CheckpointInfo CheckpointStore::Write(int64_t step, const CheckpointWriter& writ
   if (step < 0) throw Error(ExitCode::kInternal, "a checkpoint of a negative step");
   std::error_code error;
   fs::create_directories(directory_, error);
-  if (error) throw ResourceError("cannot create directory", directory_.string() + ": " + error.message());
+  if (error)
+    throw ResourceError("cannot create directory", directory_.string() + ": " + error.message());
   RemoveLeftovers();
   const CheckpointInfo checkpoint{step, directory_ / Name(step)};
   fs::path partial = checkpoint.directory;
@@ -173,7 +175,8 @@ std::vector<CheckpointInfo> CheckpointStore::List() const {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory_, error)) {
     const auto step = StepOf(entry.path().filename().string());
-    if (step && fs::exists(entry.path() / kStateFile, error)) found.push_back({*step, entry.path()});
+    if (step && fs::exists(entry.path() / kStateFile, error))
+      found.push_back({*step, entry.path()});
   }
   std::sort(found.begin(), found.end(),
             [](const auto& a, const auto& b) { return a.step < b.step; });

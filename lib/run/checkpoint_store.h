@@ -1,7 +1,8 @@
 // Checkpoints that are whole or absent: kill -9 at any moment leaves the previous one untouched.
 //
-// A checkpoint is a directory `step-0000123`. Its files are written to `step-0000123.partial` and synced; `state.json`, which holds
-// their sizes and SHA-256, comes last; then one rename makes it a checkpoint. Layout: docs/formats.md.
+// A checkpoint is a directory `step-0000123`. Its files are written to `step-0000123.partial` and
+// synced; `state.json`, which holds their sizes and SHA-256, comes last; then one rename makes it a
+// checkpoint. Layout: docs/formats.md.
 #pragma once
 
 #include <cstdint>
@@ -19,27 +20,29 @@ struct CheckpointInfo {
   std::filesystem::path directory;
 };
 
-// Puts the files of a checkpoint (safetensors, Hugging Face files, ...) into `directory`, any depth, but not `state.json`, and
-// returns what else is needed to continue: random number counters, data cursor, best metric.
-using CheckpointWriter =
-    std::function<nlohmann::json(const std::filesystem::path& directory)>;
+// Puts the files of a checkpoint (safetensors, Hugging Face files, ...) into `directory`, any
+// depth, but not `state.json`, and returns what else is needed to continue: random number counters,
+// data cursor, best metric.
+using CheckpointWriter = std::function<nlohmann::json(const std::filesystem::path& directory)>;
 
 class CheckpointStore {
  public:
   // `directory` is made by the first `Write`. The newest `keep` checkpoints stay, at least one.
   explicit CheckpointStore(std::filesystem::path directory, int64_t keep = 2);
 
-  // Writes a checkpoint, makes it the newest, and removes those beyond `keep`. One of the same step is replaced; those of later
-  // steps, left by a run that went back to an older one, are removed.
-  // What `writer` throws passes through with nothing left behind. Throws ResourceError (disk full, I/O).
+  // Writes a checkpoint, makes it the newest, and removes those beyond `keep`. One of the same step
+  // is replaced; those of later steps, left by a run that went back to an older one, are removed.
+  // What `writer` throws passes through with nothing left behind. Throws ResourceError (disk full,
+  // I/O).
   CheckpointInfo Write(int64_t step, const CheckpointWriter& writer);
 
   // The complete checkpoints, oldest first. Not verified.
   std::vector<CheckpointInfo> List() const;
 
-  // The newest checkpoint whose files have the sizes and SHA-256 that its state.json lists; nothing when there is none at all.
-  // A damaged one is passed over for the one before it, and `damage`, when given, gets a line on each. Throws DataError when
-  // there are checkpoints but all are damaged.
+  // The newest checkpoint whose files have the sizes and SHA-256 that its state.json lists; nothing
+  // when there is none at all. A damaged one is passed over for the one before it, and `damage`,
+  // when given, gets a line on each. Throws DataError when there are checkpoints but all are
+  // damaged.
   std::optional<CheckpointInfo> Newest(std::vector<std::string>* damage = nullptr) const;
 
   // What the CheckpointWriter returned. Throws DataError.

@@ -8,7 +8,8 @@ namespace {
 
 constexpr const char* kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
-// The bytes of the UTF-8 character that starts `text`; 0 when none does (RFC 3629: no overlong forms, surrogates, or beyond U+10FFFF).
+// The bytes of the UTF-8 character that starts `text`; 0 when none does (RFC 3629: no overlong
+// forms, surrogates, or beyond U+10FFFF).
 size_t CharacterBytes(std::string_view text) {
   const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = at(0);
@@ -38,12 +39,23 @@ std::string EscapeHtml(std::string_view text) {
       continue;
     }
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += text.substr(0, size);
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += text.substr(0, size);
     }
     text.remove_prefix(size);
   }
@@ -61,10 +73,17 @@ std::string EscapeJsonForScript(std::string_view json) {
       continue;
     }
     switch (json[i]) {
-      case '<': out += "\\u003c"; break;
-      case '>': out += "\\u003e"; break;
-      case '&': out += "\\u0026"; break;
-      default: out += json[i];
+      case '<':
+        out += "\\u003c";
+        break;
+      case '>':
+        out += "\\u003e";
+        break;
+      case '&':
+        out += "\\u0026";
+        break;
+      default:
+        out += json[i];
     }
   }
   return out;

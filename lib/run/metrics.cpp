@@ -41,7 +41,8 @@ uint64_t BytesThrough(const fs::path& path, int64_t last_step) {
     if (file.eof()) break;  // no line feed: the write was cut short
     const Line line = Line::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) {
-      // Damage after the last line (a crash of the machine) goes; damage in the middle is not ours to hide.
+      // Damage after the last line (a crash of the machine) goes; damage in the middle is not ours
+      // to hide.
       if (file.peek() == std::ifstream::traits_type::eof()) break;
       throw DataError("not a metrics line", path.string() + ":" + std::to_string(number),
                       "repair or remove the line");

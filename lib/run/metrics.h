@@ -1,4 +1,5 @@
-// metrics.jsonl: one JSON object per line, {"step": 12, "loss": 2.31, ...}, written through to the file as it happens.
+// metrics.jsonl: one JSON object per line, {"step": 12, "loss": 2.31, ...}, written through to the
+// file as it happens.
 #pragma once
 
 #include <cstdint>
@@ -36,13 +37,14 @@ struct Metric {
   }
 };
 
-// Doubles are written so that they read back as the same double. A value that is not finite becomes null, and `<key>_reason` says
-// "nan", "inf" or "-inf". Thread-safe.
+// Doubles are written so that they read back as the same double. A value that is not finite becomes
+// null, and `<key>_reason` says "nan", "inf" or "-inf". Thread-safe.
 class MetricsWriter {
  public:
-  // Starts an empty file. With `keep_through`, continues the one there instead: lines of later steps, and a last line cut short
-  // by a kill, are removed, so that the file reads as if it had never been interrupted.
-  // Throws DataError (file:line) when a line to be kept is not a metrics line, ResourceError when the file cannot be written.
+  // Starts an empty file. With `keep_through`, continues the one there instead: lines of later
+  // steps, and a last line cut short by a kill, are removed, so that the file reads as if it had
+  // never been interrupted. Throws DataError (file:line) when a line to be kept is not a metrics
+  // line, ResourceError when the file cannot be written.
   explicit MetricsWriter(const std::filesystem::path& path,
                          std::optional<int64_t> keep_through = std::nullopt);
   ~MetricsWriter();

@@ -156,15 +156,10 @@ void Progress::Finish() {
   s.visible = false;
 }
 
-void Progress::Clear() {
+void Progress::Print(std::string_view text) {
   State& s = *state_;
   std::lock_guard lock(s.mutex);
-  if (s.visible) s.options.write(kEraseLine);
-}
-
-void Progress::Redraw() {
-  State& s = *state_;
-  std::lock_guard lock(s.mutex);
+  s.options.write((s.visible ? kEraseLine : "") + std::string(text));
   if (s.visible) s.Draw();
 }
 

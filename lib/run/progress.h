@@ -1,4 +1,5 @@
-// Progress of long work on stderr: one line with rate and time left on a terminal, a plain line every 30 s otherwise.
+// Progress of long work on stderr: one line with rate and time left on a terminal, a plain line
+// every 30 s otherwise.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@
 namespace orchard::run {
 
 struct ProgressOptions {
-  bool enabled = true;   // false for --no-progress and --quiet
-  int64_t start = 0;     // done before this process began: after a resume
+  bool enabled = true;  // false for --no-progress and --quiet
+  int64_t start = 0;    // done before this process began: after a resume
   // Where and how; the defaults are stderr and the steady clock. Tests put their own in.
   bool terminal = StandardErrorIsTerminal();
   int columns = 0;  // width of the terminal; 0: ask it
@@ -21,7 +22,8 @@ struct ProgressOptions {
   static bool StandardErrorIsTerminal();
 };
 
-// Thread-safe. The line is redrawn at most ten times a second, so `Advance` may be called for every item.
+// Thread-safe. The line is redrawn at most ten times a second, so `Advance` may be called for every
+// item.
 class Progress {
  public:
   //   task    "expand", at the start of the line
@@ -38,9 +40,8 @@ class Progress {
   // Leaves a last line that says how much was done and how long it took.
   void Finish();
 
-  // For whoever else writes on stderr: takes the line away, and brings it back.
-  void Clear();
-  void Redraw();
+  // For whoever else writes on stderr: `text`, whole lines, appears above the progress line.
+  void Print(std::string_view text);
 
  private:
   struct State;

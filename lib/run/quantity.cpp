@@ -62,7 +62,8 @@ std::optional<double> TimeFactor(std::string_view unit) {
 
 bool IsBaseUnit(std::string_view unit) {
   static constexpr std::array<std::string_view, 14> kUnits = {
-      "", "B", "B/s", "bit", "bit/s", "b/s", "Hz", "W", "FLOP", "FLOPs", "FLOP/s", "FLOPS", "%", "x"};
+      "",  "B",    "B/s",   "bit",    "bit/s", "b/s", "Hz",
+      "W", "FLOP", "FLOPs", "FLOP/s", "FLOPS", "%",   "x"};
   return std::find(kUnits.begin(), kUnits.end(), unit) != kUnits.end() || unit == "\xC3\x97";
 }
 

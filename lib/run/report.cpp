@@ -21,18 +21,24 @@ namespace {
 
 const char* VerdictClass(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kPass: return "pass";
-    case Verdict::kFail: return "fail";
-    case Verdict::kAsItCameOut: break;
+    case Verdict::kPass:
+      return "pass";
+    case Verdict::kFail:
+      return "fail";
+    case Verdict::kAsItCameOut:
+      break;
   }
   return "open";
 }
 
 const char* VerdictWord(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kPass: return "Pass";
-    case Verdict::kFail: return "Fail";
-    case Verdict::kAsItCameOut: break;
+    case Verdict::kPass:
+      return "Pass";
+    case Verdict::kFail:
+      return "Fail";
+    case Verdict::kAsItCameOut:
+      break;
   }
   return "As it came out";
 }
@@ -40,8 +46,9 @@ const char* VerdictWord(Verdict verdict) {
 // Colour is never the only sign: each verdict has a glyph and a word.
 std::string Badge(Verdict verdict, const std::string& text) {
   static constexpr const char* kGlyphs[] = {"\xE2\x9C\x93", "\xE2\x9C\x95", "\xE2\x97\x8B"};
-  return std::string("<span class=\"badge ") + VerdictClass(verdict) + "\"><span aria-hidden=\"true\">" +
-         kGlyphs[static_cast<int>(verdict)] + "</span> " + EscapeHtml(text) + "</span>";
+  return std::string("<span class=\"badge ") + VerdictClass(verdict) +
+         "\"><span aria-hidden=\"true\">" + kGlyphs[static_cast<int>(verdict)] + "</span> " +
+         EscapeHtml(text) + "</span>";
 }
 
 // Numbers stand right-aligned when all that is in the column is numbers.
@@ -73,8 +80,9 @@ std::string TableHtml(const Table& table) {
   std::vector<bool> numeric;
   for (size_t c = 0; c < table.columns.size(); ++c) {
     numeric.push_back(IsNumeric(table, c));
-    html += std::string("<th scope=\"col\" aria-sort=\"none\"") + (numeric[c] ? " class=\"n\"" : "") +
-            "><button type=\"button\">" + EscapeHtml(table.columns[c]) + "</button></th>";
+    html += std::string("<th scope=\"col\" aria-sort=\"none\"") +
+            (numeric[c] ? " class=\"n\"" : "") + "><button type=\"button\">" +
+            EscapeHtml(table.columns[c]) + "</button></th>";
   }
   html += "</tr></thead><tbody>";
   for (const auto& row : table.rows) {

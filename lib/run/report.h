@@ -1,4 +1,5 @@
-// The report page of a run: one HTML file that works offline, in light and dark, on a phone and on paper.
+// The report page of a run: one HTML file that works offline, in light and dark, on a phone and on
+// paper.
 //
 //   Report report("Expansion of all-MiniLM-L6-v2", "lemon-expand expand");
 //   report.AddVerdict(Verdict::kPass, "Same function", "largest difference 2.4e-7");
@@ -26,13 +27,13 @@ enum class Verdict {
   kAsItCameOut  // an outcome that was neither promised nor refuted
 };
 
-// One cell of a table. Numbers are aligned right and sort by value; text that starts with a number and a decimal unit ("1.2 GB",
-// "340 ms") sorts by what it means, too.
+// One cell of a table. Numbers are aligned right and sort by value; text that starts with a number
+// and a decimal unit ("1.2 GB", "340 ms") sorts by what it means, too.
 struct Cell {
-  Cell(std::string text);                                 // NOLINT: a cell is what is in it
-  Cell(const char* text) : Cell(std::string(text)) {}     // NOLINT
-  Cell(double number, int digits = 4);               // NOLINT: `digits` significant digits
-  Cell(int64_t number);                              // NOLINT: in groups of three
+  Cell(std::string text);                                   // NOLINT: a cell is what is in it
+  Cell(const char* text) : Cell(std::string(text)) {}       // NOLINT
+  Cell(double number, int digits = 4);                      // NOLINT: `digits` significant digits
+  Cell(int64_t number);                                     // NOLINT: in groups of three
   Cell(int number) : Cell(static_cast<int64_t>(number)) {}  // NOLINT
   Cell(Verdict verdict, std::string text = "");             // NOLINT: a badge
   // A number that is shown as `text`: Cell::Shown(FormatBytes(bytes), bytes).
@@ -55,8 +56,8 @@ struct Axis {
   bool logarithmic = false;
 };
 
-// Points (x[i], y[i]); with `low` and `high` of the same length an error band (lines) or error bars. Values that are not finite
-// leave a gap.
+// Points (x[i], y[i]); with `low` and `high` of the same length an error band (lines) or error
+// bars. Values that are not finite leave a gap.
 struct Series {
   std::string name;
   std::vector<double> x;  // empty for bars

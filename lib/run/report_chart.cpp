@@ -16,7 +16,8 @@ constexpr size_t kBuckets = 500;  // a chart is about that many pixels wide
 
 bool HasBand(const Series& series) { return !series.low.empty(); }
 
-// Indices of at most about 2 * kBuckets points of `y`: the lowest and the highest of each bucket, the first and the last.
+// Indices of at most about 2 * kBuckets points of `y`: the lowest and the highest of each bucket,
+// the first and the last.
 std::vector<size_t> Thinned(const std::vector<double>& y) {
   std::vector<size_t> kept;
   if (y.size() <= 2 * kBuckets) {
@@ -63,7 +64,9 @@ ordered_json AxisJson(const Axis& axis) {
   return {{"label", AxisLabel(axis)}, {"unit", axis.unit}, {"log", axis.logarithmic}};
 }
 
-Cell NumberCell(double value) { return std::isfinite(value) ? Cell(value, 5) : Cell("\xE2\x80\x93"); }
+Cell NumberCell(double value) {
+  return std::isfinite(value) ? Cell(value, 5) : Cell("\xE2\x80\x93");
+}
 
 std::string Heading(const Series& series, const Axis& axis, const char* what = "") {
   std::string text = series.name;
@@ -80,7 +83,8 @@ std::string AxisLabel(const Axis& axis) {
 
 void CheckChart(const Chart& chart) {
   const auto fail = [&](const Series& series, const char* what) {
-    throw Error(ExitCode::kInternal, what, "chart `" + chart.title + "`, series `" + series.name + "`");
+    throw Error(ExitCode::kInternal, what,
+                "chart `" + chart.title + "`, series `" + series.name + "`");
   };
   for (const Series& series : chart.series) {
     const size_t wanted =

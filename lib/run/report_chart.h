@@ -1,4 +1,5 @@
-// A chart as the page needs it: data for Chart.js, and the same numbers as a table for readers without a canvas.
+// A chart as the page needs it: data for Chart.js, and the same numbers as a table for readers
+// without a canvas.
 #pragma once
 
 #include <string>
@@ -7,10 +8,12 @@
 
 namespace orchard::run {
 
-// Throws Error (internal) when lengths disagree, or a bar chart has another number of values than categories.
+// Throws Error (internal) when lengths disagree, or a bar chart has another number of values than
+// categories.
 void CheckChart(const Chart& chart);
 
-// What page.js draws, as JSON. Long series are thinned to about a thousand points that keep every peak.
+// What page.js draws, as JSON. Long series are thinned to about a thousand points that keep every
+// peak.
 std::string ChartJson(const Chart& chart);
 
 // The values behind the picture; long ones thinned to `max_rows`.

@@ -70,7 +70,8 @@ bool HoldsNothing(const fs::path& path) {
 // Takes the directory for this process; the lock goes with the descriptor.
 int Lock(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  // File systems without locks (some network ones) answer otherwise than EWOULDBLOCK; there the user's care has to do.
+  // File systems without locks (some network ones) answer otherwise than EWOULDBLOCK; there the
+  // user's care has to do.
   if (descriptor >= 0 && ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     ::close(descriptor);
     throw UsageError("another process uses the run directory", path.string(),
@@ -105,8 +106,9 @@ struct RunDir::State {
   void Resume() {
     const Summary before = ReadSummary(path / kSummary);
     if (before.program != info.program || before.command != info.command) {
-      throw UsageError("the run to resume is one of `" + before.program + " " + before.command + "`",
-                       path.string(), "choose another --out");
+      throw UsageError(
+          "the run to resume is one of `" + before.program + " " + before.command + "`",
+          path.string(), "choose another --out");
     }
     RequireSameConfig(path / kConfig, info);
     resumed_from = checkpoints->Newest();

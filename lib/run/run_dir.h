@@ -1,10 +1,12 @@
-// The run directory: what a program was asked, what it measured, how it ended, and what it needs to continue.
+// The run directory: what a program was asked, what it measured, how it ended, and what it needs to
+// continue.
 //
 //   config.toml     resolved configuration       metrics.jsonl   one line per measured step
 //   summary.json    who, where, how it ended     report.html     the page for people
 //   trace.json      with --trace                 checkpoints/    see checkpoint_store.h
 //
-// A tool reads its options, opens a RunDir, and calls the method inside `Record`. Layout of every file: docs/formats.md.
+// A tool reads its options, opens a RunDir, and calls the method inside `Record`. Layout of every
+// file: docs/formats.md.
 #pragma once
 
 #include <cstdint>
@@ -39,21 +41,22 @@ struct RunInfo {
   std::string config_toml;             // resolved configuration, one `key = value` per line
   std::string device = "cpu";          // as a person would name it: "NVIDIA H100", "cpu"
   int64_t threads = 1;
-  bool trace = false;                // write trace.json
-  int64_t checkpoint_every = 0;      // steps; 0: only on a stop
+  bool trace = false;            // write trace.json
+  int64_t checkpoint_every = 0;  // steps; 0: only on a stop
   int64_t keep_checkpoints = 2;
   // Keys that may differ when a run is resumed, because they do not change its result.
-  std::vector<std::string> free_keys = {"out",     "device", "threads",     "json",    "force",
-                                        "resume",  "trace",  "no_progress", "verbose", "quiet",
-                                        "dry_run"};
+  std::vector<std::string> free_keys = {"out",     "device", "threads", "json",
+                                        "force",   "resume", "trace",   "no_progress",
+                                        "verbose", "quiet",  "dry_run"};
 };
 
 class RunDir {
  public:
-  // Makes the directory, locks it against a second process, and writes config.toml and a first summary.json ("running").
-  // An empty directory counts as absent. Throws UsageError when a run is there and `existing` refuses it, when the directory
-  // holds something else than a run, when another process uses it, or when a resumed run had another configuration (names the
-  // first line that differs); DataError when all its checkpoints are damaged; ResourceError (disk).
+  // Makes the directory, locks it against a second process, and writes config.toml and a first
+  // summary.json ("running"). An empty directory counts as absent. Throws UsageError when a run is
+  // there and `existing` refuses it, when the directory holds something else than a run, when
+  // another process uses it, or when a resumed run had another configuration (names the first line
+  // that differs); DataError when all its checkpoints are damaged; ResourceError (disk).
   RunDir(const std::filesystem::path& path, RunInfo info, Existing existing);
   // A run whose end was not recorded is marked failed.
   ~RunDir();
@@ -69,8 +72,9 @@ class RunDir {
   CheckpointStore& checkpoints();
   Trace& trace();  // off unless RunInfo::trace
 
-  // Called after every step, when its metrics are written: saves when a checkpoint is due or a stop was asked for, and then
-  // throws InterruptedError (exit 75). Ranks of one job pass a `stop` on which they agreed.
+  // Called after every step, when its metrics are written: saves when a checkpoint is due or a stop
+  // was asked for, and then throws InterruptedError (exit 75). Ranks of one job pass a `stop` on
+  // which they agreed.
   void StepDone(int64_t step, const CheckpointWriter& writer, bool stop = StopRequested());
 
   // Writes a checkpoint now; metrics first, so that no checkpoint is ahead of them.
@@ -79,8 +83,8 @@ class RunDir {
   // report.html.
   void WriteReport(const Report& report);
 
-  // Runs `work` and records how it ended in summary.json: done with what it returned as result, or interrupted or failed with
-  // the exit code and message of its exception, which passes on.
+  // Runs `work` and records how it ended in summary.json: done with what it returned as result, or
+  // interrupted or failed with the exit code and message of its exception, which passes on.
   void Record(const std::function<nlohmann::json()>& work);
 
  private:

@@ -16,12 +16,12 @@ struct Summary {
   std::vector<std::string> arguments;
   std::string device;
   int64_t threads = 1;
-  std::string started;     // UTC, ISO 8601, of the first attempt
-  int64_t attempts = 1;    // 1 + how often the run was resumed
-  double seconds = 0;      // wall time of all attempts up to their last checkpoint or end
-  std::string state;       // running | done | interrupted | failed
+  std::string started;   // UTC, ISO 8601, of the first attempt
+  int64_t attempts = 1;  // 1 + how often the run was resumed
+  double seconds = 0;    // wall time of all attempts up to their last checkpoint or end
+  std::string state;     // running | done | interrupted | failed
   ExitCode exit_code = ExitCode::kDone;
-  std::string message;     // of the error; empty when done
+  std::string message;  // of the error; empty when done
 };
 
 // "2026-01-31T17:05:00Z", now.

@@ -58,8 +58,8 @@ struct Trace::State {
 
   // `body` is what tells this event from others; process and thread are added.
   void Add(const std::string& body) {
-    std::string event = "{\"pid\":" + process + ",\"tid\":" + std::to_string(ThreadId()) + "," +
-                        body + "}";
+    std::string event =
+        "{\"pid\":" + process + ",\"tid\":" + std::to_string(ThreadId()) + "," + body + "}";
     std::lock_guard lock(mutex);
     if (descriptor < 0) return;  // a span that outlived `Finish`
     block += first ? "\n" : ",\n";
@@ -111,9 +111,9 @@ void Trace::Finish() {
 
 void Trace::Counter(std::string_view name, double value) {
   if (!on()) return;
-  state_->Add("\"ph\":\"C\",\"ts\":" + Microseconds(Now() - state_->origin) +
-              ",\"name\":" + Quoted(name) +
-              ",\"args\":{\"value\":" + (std::isfinite(value) ? FormatShortest(value) : "null") + "}");
+  state_->Add(
+      "\"ph\":\"C\",\"ts\":" + Microseconds(Now() - state_->origin) + ",\"name\":" + Quoted(name) +
+      ",\"args\":{\"value\":" + (std::isfinite(value) ? FormatShortest(value) : "null") + "}");
 }
 
 void Trace::NameThread(std::string_view name) {

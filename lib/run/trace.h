@@ -1,4 +1,5 @@
-// A timeline of one process in Chrome's trace format: opens in Perfetto (ui.perfetto.dev) and chrome://tracing.
+// A timeline of one process in Chrome's trace format: opens in Perfetto (ui.perfetto.dev) and
+// chrome://tracing.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +9,14 @@
 
 namespace orchard::run {
 
-// Thread-safe. A trace that is off costs one branch per call. Events reach the file in blocks, so a killed process leaves a
-// readable trace of nearly all it did; only the closing bracket, which readers do without, is missing then.
+// Thread-safe. A trace that is off costs one branch per call. Events reach the file in blocks, so a
+// killed process leaves a readable trace of nearly all it did; only the closing bracket, which
+// readers do without, is missing then.
 class Trace {
  public:
-  Trace();                                          // off
+  Trace();                                            // off
   explicit Trace(const std::filesystem::path& path);  // throws ResourceError
-  ~Trace();                                         // writes what is left, ignoring errors
+  ~Trace();                                           // writes what is left, ignoring errors
   Trace(Trace&&) noexcept;
 
   bool on() const { return state_ != nullptr; }
@@ -30,9 +32,9 @@ class Trace {
    private:
     friend class Trace;
     Scope(Trace* trace, std::string_view name, std::string_view category);
-    Trace* trace_;  // nullptr: off
+    Trace* trace_;                      // nullptr: off
     std::string_view name_, category_;  // of the caller; literals as a rule
-    int64_t begin_ = 0;             // nanoseconds
+    int64_t begin_ = 0;                 // nanoseconds
   };
   [[nodiscard]] Scope Span(std::string_view name, std::string_view category = "orchard") {
     return Scope(on() ? this : nullptr, name, category);
