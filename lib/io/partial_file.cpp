@@ -1,0 +1,118 @@
+#include "io/partial_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace orchard::io {
+namespace {
+
+[[noreturn]] void Throw(const char* what, int error, const std::filesystem::path& path) {
+  throw ResourceError(fmt::format("cannot {} ({})", what, std::strerror(error)), path.string(),
+                      error == ENOSPC || error == EDQUOT ? "free some disk space" : "");
+}
+
+[[noreturn]] void ThrowTooSmall(uint64_t size, const std::filesystem::path& path) {
+  std::error_code ignored;
+  const auto space =
+      std::filesystem::space(path.parent_path().empty() ? "." : path.parent_path(), ignored);
+  throw ResourceError(fmt::format("not enough disk space: {} bytes needed, {} free", size,
+                                  ignored ? 0 : space.available),
+                      path.string(), "free some disk space or write to another disk");
+}
+
+}  // namespace
+
+PartialFile::PartialFile(const std::filesystem::path& path, uint64_t size)
+    : path_(path), partial_(path.string() + ".partial") {
+  ::unlink(partial_.c_str());  // left by a run that was killed
+  fd_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd_ < 0) Throw("create the file", errno, partial_);
+  try {
+    Reserve(size);
+  } catch (...) {
+    PartialFile(std::move(*this));  // closes and removes
+    throw;
+  }
+}
+
+PartialFile::PartialFile(PartialFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      partial_(std::move(other.partial_)),
+      fd_(std::exchange(other.fd_, -1)) {}
+
+PartialFile& PartialFile::operator=(PartialFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(partial_, other.partial_);
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+PartialFile::~PartialFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(partial_.c_str());
+}
+
+void PartialFile::Reserve(uint64_t size) {
+  if (size == 0) return;
+  // Beyond the process's limit the kernel would send SIGXFSZ, which ends the process without a
+  // word.
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+      size > limit.rlim_cur) {
+    throw ResourceError(fmt::format("{} bytes needed, but the limit on file size is {}", size,
+                                    static_cast<uint64_t>(limit.rlim_cur)),
+                        path_.string(), "raise it with ulimit -f");
+  }
+  if (size > static_cast<uint64_t>(INT64_MAX)) ThrowTooSmall(size, path_);
+  int status;
+  do {
+    status = ::fallocate(fd_, 0, 0, static_cast<off_t>(size));
+  } while (status != 0 && errno == EINTR);
+  if (status == 0) return;
+  if (errno == ENOSPC || errno == EFBIG || errno == EDQUOT) ThrowTooSmall(size, path_);
+  if (errno != EOPNOTSUPP) Throw("reserve disk space", errno, path_);
+  // A file system without preallocation (NFS, some overlays): compare with what is free, as well as
+  // that can be known.
+  std::error_code error;
+  const auto space = std::filesystem::space(partial_, error);
+  if (!error && space.available < size) ThrowTooSmall(size, path_);
+  if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) {
+    if (errno == EFBIG || errno == EINVAL) ThrowTooSmall(size, path_);
+    Throw("reserve disk space", errno, path_);
+  }
+}
+
+void PartialFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) Throw("write", errno, path_);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+    offset += static_cast<uint64_t>(count);
+  }
+}
+
+void PartialFile::Finish(bool sync) {
+  if (sync && ::fsync(fd_) != 0) Throw("write", errno, path_);
+  if (::rename(partial_.c_str(), path_.c_str()) != 0)
+    Throw("rename the finished file", errno, path_);
+  ::close(std::exchange(fd_, -1));
+  if (!sync) return;
+  const std::filesystem::path directory = path_.parent_path().empty() ? "." : path_.parent_path();
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;  // a directory that may be written but not read: nothing to sync it with
+  ::fsync(fd);
+  ::close(fd);
+}
+
+}  // namespace orchard::io
