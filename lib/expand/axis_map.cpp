@@ -67,7 +67,8 @@ AxisMap AxisMap::Concatenate(const std::vector<AxisMap>& parts) {
   std::vector<int64_t> entries;
   int64_t offset = 0;
   for (const AxisMap& part : parts) {
-    for (int64_t source : part.entries()) entries.push_back(source == kPad ? kPad : source + offset);
+    for (int64_t source : part.entries())
+      entries.push_back(source == kPad ? kPad : source + offset);
     offset += part.source_size();
   }
   return AxisMap(offset, std::move(entries));
@@ -102,7 +103,8 @@ void AxisMap::FindRuns() {
   }
   for (int64_t j = 0; j < source_size_; ++j) {
     if (preimages[j].empty()) continue;
-    bool extends = !copy_runs_.empty() && copy_runs_.back().source + copy_runs_.back().length == j &&
+    bool extends = !copy_runs_.empty() &&
+                   copy_runs_.back().source + copy_runs_.back().length == j &&
                    copy_runs_.back().targets.size() == preimages[j].size();
     if (extends) {
       const CopyRun& run = copy_runs_.back();
@@ -124,14 +126,16 @@ bool HeadMapsExist(int64_t source_heads, int64_t source_kv_heads, int64_t target
   if (target_heads % target_kv_heads != 0) return false;
   const int64_t source_group = source_heads / source_kv_heads;
   const int64_t target_group = target_heads / target_kv_heads;
-  const int64_t fewest_copies = target_kv_heads / source_kv_heads;  // circular: every head has at least these
+  const int64_t fewest_copies =
+      target_kv_heads / source_kv_heads;  // circular: every head has at least these
   return fewest_copies * target_group >= source_group;
 }
 
 namespace {
 
 // The legal (heads, kv heads) closest to what was asked for, as text.
-std::string NearestHeads(int64_t source_heads, int64_t source_kv_heads, int64_t heads, int64_t kv_heads) {
+std::string NearestHeads(int64_t source_heads, int64_t source_kv_heads, int64_t heads,
+                         int64_t kv_heads) {
   std::multimap<int64_t, std::pair<int64_t, int64_t>> by_distance;
   for (int64_t q = source_heads; q <= std::max(2 * heads, 2 * source_heads); ++q) {
     for (int64_t kv = source_kv_heads; kv <= q; ++kv) {
@@ -158,7 +162,9 @@ HeadMaps MakeHeadMaps(int64_t source_heads, int64_t source_kv_heads, int64_t tar
         std::to_string(target_heads) + " heads with " + std::to_string(target_kv_heads) +
             " key-value heads cannot hold every one of the " + std::to_string(source_heads) +
             " query heads in the group of its key-value head",
-        "", "nearest legal: " + NearestHeads(source_heads, source_kv_heads, target_heads, target_kv_heads));
+        "",
+        "nearest legal: " +
+            NearestHeads(source_heads, source_kv_heads, target_heads, target_kv_heads));
   }
   const int64_t source_group = source_heads / source_kv_heads;
   const int64_t target_group = target_heads / target_kv_heads;

@@ -1,4 +1,5 @@
-// Which source unit each unit of a grown axis copies. All maps of a model are made here; tensors combine one per axis.
+// Which source unit each unit of a grown axis copies. All maps of a model are made here; tensors
+// combine one per axis.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@ namespace orchard::expand {
 // A target unit that copies nothing.
 inline constexpr int64_t kPad = -1;
 
-// Source units [source, source + length) and where their copies stand: copy k of source + l is targets[k] + l.
+// Source units [source, source + length) and where their copies stand: copy k of source + l is
+// targets[k] + l.
 struct CopyRun {
   int64_t source = 0, length = 0;
   std::vector<int64_t> targets;
@@ -34,7 +36,8 @@ class AxisMap {
   static AxisMap Padded(int64_t source, int64_t target);
   // Identity, then padding, even where whole copies would fit: function-preserving zero padding.
   static AxisMap IdentityThenPad(int64_t source, int64_t target);
-  // Identity, then units drawn uniformly: function-preserving initialisation of Net2Net and bert2BERT.
+  // Identity, then units drawn uniformly: function-preserving initialisation of Net2Net and
+  // bert2BERT.
   static AxisMap RandomCopies(int64_t source, int64_t target, uint64_t seed);
   // Every unit of `units` becomes `width` consecutive ones: head maps become maps of rows.
   static AxisMap Blocks(const AxisMap& units, int64_t width);
@@ -54,7 +57,8 @@ class AxisMap {
   bool uniform() const;
   bool covers_every_source() const;
 
-  // The map as maximal runs, for loops over contiguous memory. Together they cover every target unit once.
+  // The map as maximal runs, for loops over contiguous memory. Together they cover every target
+  // unit once.
   const std::vector<CopyRun>& copy_runs() const { return copy_runs_; }
   const std::vector<PadRun>& pad_runs() const { return pad_runs_; }
 
@@ -68,14 +72,14 @@ class AxisMap {
 
 using AxisMapPtr = std::shared_ptr<const AxisMap>;
 
-// Head maps of grouped-query attention, where query head j reads key-value head floor(j / group). Source: docs/methods/
-// lemon-expand.md, "Grouped-query attention".
+// Head maps of grouped-query attention, where query head j reads key-value head floor(j / group).
+// Source: docs/methods/ lemon-expand.md, "Grouped-query attention".
 struct HeadMaps {
   AxisMap query, key_value;
 };
 
-// Throws ImpossibleError when the target group is too small for every source query head to be hit, naming the nearest legal counts.
-// Multi-head attention is the case heads == kv_heads.
+// Throws ImpossibleError when the target group is too small for every source query head to be hit,
+// naming the nearest legal counts. Multi-head attention is the case heads == kv_heads.
 HeadMaps MakeHeadMaps(int64_t source_heads, int64_t source_kv_heads, int64_t target_heads,
                       int64_t target_kv_heads);
 bool HeadMapsExist(int64_t source_heads, int64_t source_kv_heads, int64_t target_heads,

@@ -1,16 +1,21 @@
-// The arithmetic of one element of an expanded matrix, shared by the CPU loops (expand/lanes.h) and the CUDA kernel.
+// The arithmetic of one element of an expanded matrix, shared by the CPU loops (expand/lanes.h) and
+// the CUDA kernel.
 //
-// A source weight w is divided over its `copies` target columns. Copy k draws a near-normal integer n_k (base/philox.h) at the
-// flat index of its own target element, so every element can be computed alone, in any order, by any thread. The value aimed at is
+// A source weight w is divided over its `copies` target columns. Copy k draws a near-normal integer
+// n_k (base/philox.h) at the flat index of its own target element, so every element can be computed
+// alone, in any order, by any thread. The value aimed at is
 //
-//     a_k = s n_k - (s sum(n) - w) / copies       the noise projected onto {parts that sum to w}   (LEMON, app. B)
+//     a_k = s n_k - (s sum(n) - w) / copies       the noise projected onto {parts that sum to w}
+//     (LEMON, app. B)
 //
-// `grid` then snaps the parts to the storage grid of w, so that the stored numbers sum to w exactly (docs/methods/lemon-expand.md,
-// "The grid split"). Only + - * and comparisons are used, never contracted, so that CPU and GPU give the same bits.
+// `grid` then snaps the parts to the storage grid of w, so that the stored numbers sum to w exactly
+// (docs/methods/lemon-expand.md, "The grid split"). Only + - * and comparisons are used, never
+// contracted, so that CPU and GPU give the same bits.
 //
 // C++17: included by .cu files.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -31,8 +36,8 @@ enum class Split : uint8_t {
 // More copies of one unit than this would overflow the integers below.
 constexpr int32_t kMaxCopies = 64;
 
-// A storage format as a grid: significand bits (hidden one included), exponent of the smallest subnormal, and of the spacing below
-// the largest finite number.
+// A storage format as a grid: significand bits (hidden one included), exponent of the smallest
+// subnormal, and of the spacing below the largest finite number.
 struct GridFormat {
   int32_t precision;
   int32_t min_exponent;
@@ -86,10 +91,20 @@ template <class Real>
 struct SplitSettings {
   GridFormat grid;
   Real noise;             // value of one unit of the noise integer: sigma * kNoiseUnit
-  int32_t zero_exponent;  // grid exponent where w = 0: that of sigma
+  int32_t zero_exponent;  // grid exponent where w = 0
 };
 
-// The grid of one weight: spacing u = 2^exponent, kept as two factors that are always normal numbers.
+// Settings for noise of standard deviation `sigma` >= 0. Where w = 0 there is no spacing to keep
+// to; 8 times that of sigma makes the largest part at least 8 sigma, so that the noise (|n| < 4.9
+// sigma) is never clipped.
+template <class Real>
+inline SplitSettings<Real> MakeSplitSettings(const GridFormat& grid, double sigma) {
+  const int exponent = sigma > 0 ? std::ilogb(sigma) : -126;
+  return {grid, static_cast<Real>(sigma * kNoiseUnit), exponent + 3 - (grid.precision - 1)};
+}
+
+// The grid of one weight: spacing u = 2^exponent, kept as two factors that are always normal
+// numbers.
 template <class Real>
 struct GridUnit {
   Real to_integer_a, to_integer_b;      // product 1 / u
@@ -129,18 +144,19 @@ ORCHARD_HD Real FromGrid(const GridUnit<Real>& unit, typename RealTraits<Real>::
   return (static_cast<Real>(n) * unit.from_integer_a) * unit.from_integer_b;
 }
 
-// a_k: `noise` is that of this copy, `noise_sum` that of all copies (integers: exact, whatever the order).
+// a_k: `noise` is that of this copy, `noise_sum` that of all copies (integers: exact, whatever the
+// order).
 template <class Real>
-ORCHARD_HD Real ProjectedPart(Real noise_unit, int32_t noise, int32_t noise_sum, Real inverse_copies,
-                              int32_t copies, Real w) {
+ORCHARD_HD Real ProjectedPart(Real noise_unit, int32_t noise, int32_t noise_sum,
+                              Real inverse_copies, int32_t copies, Real w) {
   const Real centred = static_cast<Real>(copies * noise - noise_sum);
   const Real deviation = (noise_unit * inverse_copies) * centred;
   const Real share = w * inverse_copies;
   return deviation + share;
 }
 
-// The part of a copy on the grid: the integer nearest to target / u that leaves the `after` copies behind it able to make up the
-// `rest`. With after = 0 it is the rest itself.
+// The part of a copy on the grid: the integer nearest to target / u that leaves the `after` copies
+// behind it able to make up the `rest`. With after = 0 it is the rest itself.
 template <class Real>
 ORCHARD_HD typename RealTraits<Real>::Int GridPart(const GridUnit<Real>& unit, Real target,
                                                    typename RealTraits<Real>::Int rest,
@@ -158,8 +174,9 @@ ORCHARD_HD typename RealTraits<Real>::Int GridPart(const GridUnit<Real>& unit, R
   return raised > high ? high : raised;
 }
 
-// One element alone: the part of copy `rank` of weight `w` (already rounded to storage). `index[k]` is the flat index of copy k's
-// element in the target tensor. Rounding to storage is the caller's; for grid and cancel the value is a storage number already.
+// One element alone: the part of copy `rank` of weight `w` (already rounded to storage). `index[k]`
+// is the flat index of copy k's element in the target tensor. Rounding to storage is the caller's;
+// for grid and cancel the value is a storage number already.
 template <class Real>
 ORCHARD_HD Real SplitElement(Split split, const SplitSettings<Real>& settings, Philox2 key,
                              int32_t copies, int32_t rank, const uint64_t* index, Real w) {
@@ -198,7 +215,8 @@ ORCHARD_HD Real PadElement(Real noise_unit, Philox2 key, uint64_t index) {
   return noise_unit * static_cast<Real>(NoiseInteger(PhiloxAt(key, index)));
 }
 
-// A column that reads padding which is the mean of the input: noise whose sum over the `pads` columns of the row is zero.
+// A column that reads padding which is the mean of the input: noise whose sum over the `pads`
+// columns of the row is zero.
 template <class Real>
 ORCHARD_HD Real CentredPadElement(Real noise_unit, int32_t noise, int64_t noise_sum, int64_t pads) {
   const int64_t centred = pads * noise - noise_sum;

@@ -3,10 +3,12 @@
 #include <cmath>
 #include <cstring>
 
-// One function body, compiled for several vector widths and chosen when the library is loaded. All of them give the same bits: the
-// arithmetic is integer or correctly rounded, and contraction is off for the whole project.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define ORCHARD_VECTOR_CLONES __attribute__((target_clones("avx512dq", "avx2", "default")))
+// One function body, compiled for several vector widths and chosen when the library is loaded. All
+// of them give the same bits: the arithmetic is integer or correctly rounded, and contraction is
+// off for the whole project.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
+#define ORCHARD_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define ORCHARD_VECTOR_CLONES
 #endif
@@ -32,8 +34,8 @@ ORCHARD_HD void Equal(int copies, const Real* weights, int lanes, Real* const* p
 }
 
 template <class Real>
-ORCHARD_HD void Complement(Real unit, int copies, const Real* weights, int lanes, const int32_t* noise,
-                           const int32_t* sum, Real* const* parts) {
+ORCHARD_HD void Complement(Real unit, int copies, const Real* weights, int lanes,
+                           const int32_t* noise, const int32_t* sum, Real* const* parts) {
   for (int k = 0; k < copies; ++k) {
     if (!parts[k]) continue;
     const int32_t* own = noise + k * kLanes;
@@ -45,8 +47,8 @@ ORCHARD_HD void Complement(Real unit, int copies, const Real* weights, int lanes
 }
 
 template <class Real>
-ORCHARD_HD void Projection(Real unit, int copies, const Real* weights, int lanes, const int32_t* noise,
-                           const int32_t* sum, Real* const* parts) {
+ORCHARD_HD void Projection(Real unit, int copies, const Real* weights, int lanes,
+                           const int32_t* noise, const int32_t* sum, Real* const* parts) {
   const Real inverse = Real(1) / static_cast<Real>(copies);
   for (int k = 0; k < copies; ++k) {
     if (!parts[k]) continue;
@@ -58,8 +60,8 @@ ORCHARD_HD void Projection(Real unit, int copies, const Real* weights, int lanes
 }
 
 template <class Real>
-ORCHARD_HD void Grid(const SplitSettings<Real>& settings, int copies, const Real* weights, int lanes,
-                     const int32_t* noise, const int32_t* sum, Real* const* parts) {
+ORCHARD_HD void Grid(const SplitSettings<Real>& settings, int copies, const Real* weights,
+                     int lanes, const int32_t* noise, const int32_t* sum, Real* const* parts) {
   using Int = typename RealTraits<Real>::Int;
   const Real inverse = Real(1) / static_cast<Real>(copies);
   Int rest[kLanes];
@@ -72,7 +74,8 @@ ORCHARD_HD void Grid(const SplitSettings<Real>& settings, int copies, const Real
     Real* out = parts[k] ? parts[k] : unwanted;
     for (int l = 0; l < lanes; ++l) {
       const GridUnit<Real> unit = MakeGridUnit(settings.grid, weights[l], settings.zero_exponent);
-      const Real target = ProjectedPart(settings.noise, own[l], sum[l], inverse, copies, weights[l]);
+      const Real target =
+          ProjectedPart(settings.noise, own[l], sum[l], inverse, copies, weights[l]);
       const Int part = GridPart(unit, target, rest[l], copies - 1 - k);
       rest[l] -= part;
       out[l] = FromGrid(unit, part);
@@ -99,7 +102,8 @@ ORCHARD_HD void SplitRun(Split split, const SplitSettings<Real>& settings, Philo
     FillNoise(key, base[k], lanes, noise + k * kLanes);
     for (int l = 0; l < lanes; ++l) sum[l] += noise[k * kLanes + l];
   }
-  if (!AllFinite(weights, lanes)) {  // such values have no parts: every copy keeps them, as in SplitElement
+  if (!AllFinite(weights,
+                 lanes)) {  // such values have no parts: every copy keeps them, as in SplitElement
     for (int k = 0; k < copies; ++k) {
       for (int l = 0; parts[k] && l < lanes; ++l) {
         uint64_t index[kMaxCopies];
@@ -128,15 +132,15 @@ ORCHARD_HD void PadRunOf(Real unit, Philox2 key, uint64_t base, int lanes, Real*
 
 }  // namespace
 
-ORCHARD_VECTOR_CLONES void SplitLanes(Split split, const SplitSettings<float>& settings, Philox2 key,
-                                      int copies, const uint64_t* base, const float* weights,
-                                      int lanes, float* const* parts) {
+ORCHARD_VECTOR_CLONES void SplitLanes(Split split, const SplitSettings<float>& settings,
+                                      Philox2 key, int copies, const uint64_t* base,
+                                      const float* weights, int lanes, float* const* parts) {
   SplitRun(split, settings, key, copies, base, weights, lanes, parts);
 }
 
-ORCHARD_VECTOR_CLONES void SplitLanes(Split split, const SplitSettings<double>& settings, Philox2 key,
-                                      int copies, const uint64_t* base, const double* weights,
-                                      int lanes, double* const* parts) {
+ORCHARD_VECTOR_CLONES void SplitLanes(Split split, const SplitSettings<double>& settings,
+                                      Philox2 key, int copies, const uint64_t* base,
+                                      const double* weights, int lanes, double* const* parts) {
   SplitRun(split, settings, key, copies, base, weights, lanes, parts);
 }
 
@@ -163,11 +167,11 @@ ORCHARD_VECTOR_CLONES void WidenLanes(const Float16* stored, int64_t count, floa
 }
 
 ORCHARD_VECTOR_CLONES void NarrowLanes(const float* values, int64_t count, BFloat16* stored) {
-  for (int64_t i = 0; i < count; ++i) stored[i] = ToBFloat16(values[i]);
+  for (int64_t i = 0; i < count; ++i) stored[i] = Narrow<BFloat16>(values[i]);
 }
 
 ORCHARD_VECTOR_CLONES void NarrowLanes(const float* values, int64_t count, Float16* stored) {
-  for (int64_t i = 0; i < count; ++i) stored[i] = ToFloat16(values[i]);
+  for (int64_t i = 0; i < count; ++i) stored[i] = Narrow<Float16>(values[i]);
 }
 
 ORCHARD_VECTOR_CLONES bool AllFinite(const float* values, int64_t count) {
@@ -179,7 +183,7 @@ ORCHARD_VECTOR_CLONES bool AllFinite(const float* values, int64_t count) {
   return largest < 0x7F800000u;
 }
 
-bool AllFinite(const double* values, int64_t count) { 
+bool AllFinite(const double* values, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     if (!std::isfinite(values[i])) return false;
   }

@@ -1,5 +1,5 @@
-// The CPU twin of the CUDA kernel expand_matrix: the arithmetic of expand/element.h over runs of consecutive elements, vectorised
-// by the compiler. Same bits as one element at a time.
+// The CPU twin of the CUDA kernel expand_matrix: the arithmetic of expand/element.h over runs of
+// consecutive elements, vectorised by the compiler. Same bits as one element at a time.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,9 @@ inline constexpr int kLanes = 128;
 
 // Divides `lanes` consecutive weights over their copies.
 //   weights  [lanes] source weights, rounded to storage
-//   base     [copies] flat target index of the first lane's element of each copy; the lanes follow it
-//   parts    [copies] where to write each copy's `lanes` parts; nullptr for a copy that is not wanted
+//   base     [copies] flat target index of the first lane's element of each copy; the lanes follow
+//   it parts    [copies] where to write each copy's `lanes` parts; nullptr for a copy that is not
+//   wanted
 void SplitLanes(Split split, const SplitSettings<float>& settings, Philox2 key, int copies,
                 const uint64_t* base, const float* weights, int lanes, float* const* parts);
 void SplitLanes(Split split, const SplitSettings<double>& settings, Philox2 key, int copies,

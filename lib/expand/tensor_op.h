@@ -1,5 +1,6 @@
-// How one target tensor comes from source tensors: the instructions that a plan is made of (expand/plan.h) and that the runner
-// carries out block by block (expand/tensor_runner.h). Everything here is decided before a byte of weights is read.
+// How one target tensor comes from source tensors: the instructions that a plan is made of
+// (expand/plan.h) and that the runner carries out block by block (expand/tensor_runner.h).
+// Everything here is decided before a byte of weights is read.
 #pragma once
 
 #include <cstdint>
@@ -52,17 +53,18 @@ struct TensorOp {
   std::vector<int64_t> shape;
   OpKind kind = OpKind::kCopy;
 
-  // Source tensors. A row map's unit u stands for unit u mod n of sources[u / n], n = units of one source tensor: more than one
-  // source appears where new rows come from another layer (aki).
+  // Source tensors. A row map's unit u stands for unit u mod n of sources[u / n], n = units of one
+  // source tensor: more than one source appears where new rows come from another layer (aki).
   std::vector<std::string> sources;
 
-  // Matrices, seen as [out, in, passengers], or stored [in, out] when transposed. Tables of embeddings are transposed matrices whose
-  // input axis (tokens, positions) is not grown.
+  // Matrices, seen as [out, in, passengers], or stored [in, out] when transposed. Tables of
+  // embeddings are transposed matrices whose input axis (tokens, positions) is not grown.
   bool transposed = false;
   int64_t passengers = 1;  // kernel elements of a convolution
   AxisMapPtr rows, columns;
   RowPad row_pad = RowPad::kZero;
-  std::string mean_weights;  // tensor [out] that weighs the rows in their mean: LayerScale; empty: none
+  std::string
+      mean_weights;  // tensor [out] that weighs the rows in their mean: LayerScale; empty: none
   ColumnPad column_pad = ColumnPad::kNoise;
   Split split = Split::kGrid;
   double sigma = 0;      // of the split noise, and of kNoise
@@ -70,12 +72,12 @@ struct TensorOp {
   double scale = 1;      // multiplies the source first; the product is rounded to storage
 
   // Vectors (`rows` is their map; `scale` their factor).
-  double offset = 0;     // also the value of kFill
+  double offset = 0;  // also the value of kFill
   VectorPad vector_pad = VectorPad::kZero;
   double pad_scale = 1;
 
   Exactness exactness = Exactness::kExact;
-  std::string policy;    // for the report, e.g. "rows mean, columns split"
+  std::string policy;  // for the report, e.g. "rows mean, columns split"
 
   int64_t elements() const;
   // Outer extent in which the tensor is cut into blocks, and the elements of one unit of it.

@@ -31,8 +31,8 @@ void Dispatch(io::DType dtype, const std::string& name, Function&& function) {
     case io::DType::kF64:
       return function(double{});
     default:
-      throw ImpossibleError("cannot compute with dtype " + std::string(io::Name(dtype)), "tensor " + name,
-                            "dequantise to F32, BF16 or F16 first");
+      throw ImpossibleError("cannot compute with dtype " + std::string(io::Name(dtype)),
+                            "tensor " + name, "dequantise to F32, BF16 or F16 first");
   }
 }
 
@@ -96,7 +96,10 @@ int64_t TensorOp::block_units() const {
 class TensorRunner::Worker {
  public:
   Worker(const io::Checkpoint& source, const TensorOp& op, RunnerOptions options)
-      : op_(op), options_(options), source_(source), key_(PhiloxKey(options.seed, Hash64(op.name))) {
+      : op_(op),
+        options_(options),
+        source_(source),
+        key_(PhiloxKey(options.seed, Hash64(op.name))) {
     for (const std::string& name : op.sources) {
       const io::TensorInfo* info = source.Find(name);
       if (!info) throw DataError("tensor is missing", "tensor " + name);
@@ -116,8 +119,8 @@ class TensorRunner::Worker {
   void CheckElements(int64_t expected) const {
     for (const io::TensorInfo* info : infos_) {
       if (info->elements() != expected) {
-        throw DataError("has " + std::to_string(info->elements()) + " elements where the configuration gives " +
-                            std::to_string(expected),
+        throw DataError("has " + std::to_string(info->elements()) +
+                            " elements where the configuration gives " + std::to_string(expected),
                         source_.Where(*info));
       }
     }
@@ -170,11 +173,7 @@ class TypedWorker : public Worker {
  public:
   TypedWorker(const io::Checkpoint& source, const TensorOp& op, RunnerOptions options)
       : Worker(source, op, options) {
-    const double noise = op.sigma * kNoiseUnit;
-    settings_.grid = kGridOf<T>;
-    settings_.noise = static_cast<Real>(noise);
-    const int exponent = op.sigma > 0 ? std::ilogb(op.sigma) : -126;
-    settings_.zero_exponent = exponent - (kGridOf<T>.precision - 1);
+    settings_ = MakeSplitSettings<Real>(kGridOf<T>, op.sigma);
     pad_unit_ = static_cast<Real>(op.pad_sigma * kNoiseUnit);
     if (op.kind == OpKind::kCopy) CheckElements(op.elements());
     if (op.kind == OpKind::kVector) CheckElements(op.rows->source_size() / SourceCount());
@@ -203,11 +202,13 @@ class TypedWorker : public Worker {
 
   void PrepareMatrix() {
     row_sources_ = op_.rows->source_size() / SourceCount();
-    row_elements_ = op_.columns->source_size() * op_.passengers;  // of a source row [in, passengers]
+    row_elements_ =
+        op_.columns->source_size() * op_.passengers;  // of a source row [in, passengers]
     CheckElements(row_sources_ * row_elements_);
     for (int64_t n : op_.columns->copies()) {
       if (n > kMaxCopies) {
-        throw ImpossibleError("more than " + std::to_string(kMaxCopies) + " copies of one unit", "tensor " + op_.name);
+        throw ImpossibleError("more than " + std::to_string(kMaxCopies) + " copies of one unit",
+                              "tensor " + op_.name);
       }
     }
     plain_columns_ = op_.columns->identity() && op_.split != Split::kCancel;
@@ -218,7 +219,8 @@ class TypedWorker : public Worker {
     }
   }
 
-  // ---- copies, vectors, noise --------------------------------------------------------------------------------------------------
+  // ---- copies, vectors, noise
+  // --------------------------------------------------------------------------------------------------
 
   void RunCopy(int64_t begin, int64_t end, T* out) {
     std::vector<Real> values(end - begin);
@@ -265,7 +267,8 @@ class TypedWorker : public Worker {
         return 1;
       case VectorPad::kUniform: {
         const uint32_t word = PhiloxAt(key_, t).word[0];
-        return (static_cast<double>(word) + 0.5 - 2147483648.0) / 2147483648.0 * op_.pad_scale + op_.offset;
+        return (static_cast<double>(word) + 0.5 - 2147483648.0) / 2147483648.0 * op_.pad_scale +
+               op_.offset;
       }
       default:
         return 0;
@@ -278,7 +281,8 @@ class TypedWorker : public Worker {
     return weights;
   }
 
-  // ---- matrices ----------------------------------------------------------------------------------------------------------------
+  // ---- matrices
+  // ----------------------------------------------------------------------------------------------------------------
 
   // What the split is applied to must be a storage number: scale, then round.
   void ScaleAndRound(Real* values, int64_t count, io::DType source_dtype) const {
@@ -354,8 +358,8 @@ class TypedWorker : public Worker {
           base[k] = row_base + column;
           parts[k] = target + column;
         }
-        SplitLanes(op_.split, settings_, key_, copies, base, source + run.source * op_.passengers + at, lanes,
-                   parts);
+        SplitLanes(op_.split, settings_, key_, copies, base,
+                   source + run.source * op_.passengers + at, lanes, parts);
       }
     }
     PadColumns(row_base, target);
@@ -395,8 +399,8 @@ class TypedWorker : public Worker {
     }
   }
 
-  // Stored [in, out]: a stored row is one input unit. Its partners' noise is drawn again for each copy, so that rows stay
-  // independent of each other.
+  // Stored [in, out]: a stored row is one input unit. Its partners' noise is drawn again for each
+  // copy, so that rows stay independent of each other.
   void RunTransposed(int64_t begin, int64_t end, T* out) {
     const int64_t width = op_.rows->size();
     std::vector<Real> source(row_sources_ * SourceCount()), gathered(width), target(width);
@@ -420,7 +424,8 @@ class TypedWorker : public Worker {
     }
   }
 
-  // The padding of an input unit that is not there: noise, or noise that sums to zero over the padding units of each output.
+  // The padding of an input unit that is not there: noise, or noise that sums to zero over the
+  // padding units of each output.
   void PadStoredRow(int64_t c, int64_t width, Real* target) {
     const uint64_t base = static_cast<uint64_t>(c) * width;
     if (op_.column_pad == ColumnPad::kZero) {
@@ -438,7 +443,8 @@ class TypedWorker : public Worker {
             sum += NoiseInteger(PhiloxAt(key_, static_cast<uint64_t>(u) * width + i));
           }
         }
-        target[i] = CentredPadElement(pad_unit_, NoiseInteger(PhiloxAt(key_, base + i)), sum, op_.columns->pads());
+        target[i] = CentredPadElement(pad_unit_, NoiseInteger(PhiloxAt(key_, base + i)), sum,
+                                      op_.columns->pads());
       }
     }
   }
@@ -465,7 +471,8 @@ class TypedWorker : public Worker {
     }
     for (const CopyRun& run : op_.rows->copy_runs()) {
       for (int64_t target : run.targets) {
-        memcpy(gathered + target, source + run.source, static_cast<size_t>(run.length) * sizeof(Real));
+        memcpy(gathered + target, source + run.source,
+               static_cast<size_t>(run.length) * sizeof(Real));
       }
     }
   }
@@ -517,7 +524,8 @@ class BytesWorker : public Worker {
 
 }  // namespace
 
-TensorRunner::TensorRunner(const io::Checkpoint& source, const TensorOp& op, RunnerOptions options) {
+TensorRunner::TensorRunner(const io::Checkpoint& source, const TensorOp& op,
+                           RunnerOptions options) {
   if (op.kind == OpKind::kCopy && !io::IsFloat(op.dtype)) {
     worker_ = std::make_unique<BytesWorker>(source, op, options);
     return;
