@@ -96,3 +96,17 @@ function(orchard_oracle_test name script)
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1200 LABELS "oracle;${A_LABELS}"
     ENVIRONMENT "ORCHARD_SOURCE_DIR=${CMAKE_SOURCE_DIR};ORCHARD_BUILD_DIR=${CMAKE_BINARY_DIR}")
 endfunction()
+
+# orchard_mpi_test(name target RANKS 1 2 ... [ARGS ...]): for each N, `mpirun -n N target ARGS` must print what `target ARGS --ranks N`
+# prints (simulated ranks in one process). Skipped where MPI is absent.
+function(orchard_mpi_test name target)
+  cmake_parse_arguments(A "" "" "RANKS;ARGS" ${ARGN})
+  if(NOT ORCHARD_TESTS OR NOT TARGET Orchard::mpi)
+    return()
+  endif()
+  foreach(ranks ${A_RANKS})
+    add_test(NAME ${name}_${ranks} COMMAND ${CMAKE_SOURCE_DIR}/tests/dist/same_as_simulated ${MPIEXEC_EXECUTABLE} ${ranks}
+             $<TARGET_FILE:${target}> ${A_ARGS})
+    set_tests_properties(${name}_${ranks} PROPERTIES TIMEOUT 300 LABELS dist)
+  endforeach()
+endfunction()

@@ -1,0 +1,26 @@
+// Cuts collectives into pieces and counts their bytes; shared by the MPI engine, which moves them,
+// and the simulation.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "comm/communicator.h"
+
+namespace orchard::comm {
+
+// Calls f([begin, end)) for consecutive pieces of `count` elements, each at most `segment_bytes`
+// but at least one element.
+template <class F>
+void ForEachSegment(int64_t count, int64_t element_size, int64_t segment_bytes, F&& f) {
+  const int64_t step = std::max<int64_t>(1, segment_bytes / element_size);
+  for (int64_t begin = 0; begin < count; begin += step) {
+    f(Range{begin, std::min(count, begin + step)});
+  }
+}
+
+// What `rank` of `size` sends and receives for `call` (calls = 1): the all-gather as a ring sends
+// everything but the right neighbour's own part, and receives everything but its own.
+Traffic TrafficOf(const Collective& call, int size, int rank, const EngineOptions& options);
+
+}  // namespace orchard::comm
