@@ -31,9 +31,12 @@ function(orchard_library name)
 endfunction()
 
 # orchard_tool(name [TORCH] SOURCES main.cpp ... [LIBEXEC]): bin/<name>, or libexec/orchard/<name> for a program's tensor half.
+# The target `programs` builds all of them, and nothing else.
+add_custom_target(programs)
 function(orchard_tool name)
   cmake_parse_arguments(A "TORCH;LIBEXEC" "" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${A_SOURCES})
+  add_dependencies(programs ${name})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tools)
   target_link_libraries(${name} PRIVATE orchard-core Orchard::fmt Orchard::json ${A_LIBRARIES})
   if(A_TORCH)

@@ -1,4 +1,5 @@
-// The error type of the toolkit. Library code throws; only cli/ catches and turns an Error into one line and an exit code.
+// The error type of the toolkit. Library code throws; only cli/ catches and turns an Error into one
+// line and an exit code.
 #pragma once
 
 #include <stdexcept>
@@ -9,13 +10,14 @@ namespace orchard {
 // One table for all programs (docs/conventions.md).
 enum class ExitCode : int {
   kDone = 0,
-  kInternal = 1,     // a bug in Orchard
-  kUsage = 2,        // command line or configuration
-  kData = 3,         // an input file is damaged or not what it claims; names file and place
-  kImpossible = 4,   // the task as asked cannot be done, its verification failed, or some cases of a batch failed
-  kDiverged = 5,     // a loss or weight became non-finite
-  kPeer = 6,         // another rank, communication or security
-  kResource = 7,     // memory, disk or device
+  kInternal = 1,    // a bug in Orchard
+  kUsage = 2,       // command line or configuration
+  kData = 3,        // an input file is damaged or not what it claims; names file and place
+  kImpossible = 4,  // the task as asked cannot be done, its verification failed, or some cases of a
+                    // batch failed
+  kDiverged = 5,    // a loss or weight became non-finite
+  kPeer = 6,        // another rank, communication or security
+  kResource = 7,    // memory, disk or device
   kInterrupted = 75  // stopped by a signal with a checkpoint written; run again with --resume
 };
 

@@ -9,7 +9,8 @@
 
 namespace orchard {
 
-// FNV-1a with a SplitMix64 finaliser: the purpose of a Philox key. Part of the file format of expanded models: do not change.
+// FNV-1a with a SplitMix64 finaliser: the purpose of a Philox key. Part of the file format of
+// expanded models: do not change.
 constexpr uint64_t Hash64(std::string_view text) {
   uint64_t h = 0xCBF29CE484222325ull;
   for (char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;

@@ -1,4 +1,5 @@
-// ORCHARD_HD marks the arithmetic that a CUDA kernel and its CPU twin share. Headers that use it stay C++17.
+// ORCHARD_HD marks the arithmetic that a CUDA kernel and its CPU twin share. Headers that use it
+// stay C++17.
 #pragma once
 
 #if defined(__CUDACC__)

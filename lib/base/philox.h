@@ -1,5 +1,6 @@
-// Philox4x32-10, a counter-based random number generator (Salmon et al., SC 2011): the value at a counter depends on
-// (key, counter) alone, so random tensors have the same bits for any thread count, any split of the work and after a resume.
+// Philox4x32-10, a counter-based random number generator (Salmon et al., SC 2011): the value at a
+// counter depends on (key, counter) alone, so random tensors have the same bits for any thread
+// count, any split of the work and after a resume.
 #pragma once
 
 #include <cstdint>
@@ -39,14 +40,16 @@ ORCHARD_HD Philox4 Philox(Philox2 key, Philox4 counter) {
   return {{c0, c1, c2, c3}};
 }
 
-// The block at a 64-bit index of a stream: counter words 0, 1 hold the index and words 2, 3 the stream.
+// The block at a 64-bit index of a stream: counter words 0, 1 hold the index and words 2, 3 the
+// stream.
 ORCHARD_HD Philox4 PhiloxAt(Philox2 key, uint64_t index, uint64_t stream = 0) {
   return Philox(key, {{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
                        static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)}});
 }
 
-// The key of (seed, purpose): a program hashes what the numbers are for (a tensor's name, "dropout", ...) with `Hash64` of
-// base/hash.h. SplitMix64 finaliser over both, so that close seeds give unrelated keys.
+// The key of (seed, purpose): a program hashes what the numbers are for (a tensor's name,
+// "dropout", ...) with `Hash64` of base/hash.h. SplitMix64 finaliser over both, so that close seeds
+// give unrelated keys.
 ORCHARD_HD Philox2 PhiloxKey(uint64_t seed, uint64_t purpose) {
   uint64_t z = seed + 0x9E3779B97F4A7C15ull * (purpose + 1);
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
@@ -55,8 +58,9 @@ ORCHARD_HD Philox2 PhiloxKey(uint64_t seed, uint64_t purpose) {
   return {{static_cast<uint32_t>(z), static_cast<uint32_t>(z >> 32)}};
 }
 
-// A near-normal integer: the sum of the block's eight 16-bit uniforms, centred. Integer arithmetic only, so that every
-// compiler, vector width and GPU gives the same value. Range [-262140, 262140]; variance 8 (2^32 - 1) / 12.
+// A near-normal integer: the sum of the block's eight 16-bit uniforms, centred. Integer arithmetic
+// only, so that every compiler, vector width and GPU gives the same value. Range [-262140, 262140];
+// variance 8 (2^32 - 1) / 12.
 ORCHARD_HD int32_t NoiseInteger(const Philox4& block) {
   uint32_t sum = 0;
   for (int i = 0; i < 4; ++i) sum += (block.word[i] & 0xFFFFu) + (block.word[i] >> 16);

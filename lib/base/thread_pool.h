@@ -1,4 +1,5 @@
-// A fixed set of worker threads. Work is handed out by index; results must not depend on which thread takes which index.
+// A fixed set of worker threads. Work is handed out by index; results must not depend on which
+// thread takes which index.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace orchard {
 
-// Threads a program uses unless told: SLURM_CPUS_PER_TASK when set, else the CPUs this process may run on.
+// Threads a program uses unless told: SLURM_CPUS_PER_TASK when set, else the CPUs this process may
+// run on.
 int DefaultThreads();
 
 class ThreadPool {
@@ -16,8 +18,8 @@ class ThreadPool {
   ~ThreadPool();
   int threads() const;
 
-  // Calls task(i) for every i in [0, count) and returns when all are done. The first exception is rethrown here, and tasks not
-  // yet begun are dropped. Not reentrant.
+  // Calls task(i) for every i in [0, count) and returns when all are done. The first exception is
+  // rethrown here, and tasks not yet begun are dropped. Not reentrant.
   void ForEach(int64_t count, const std::function<void(int64_t)>& task);
 
  private:

@@ -22,7 +22,10 @@ TEST(ThreadPool, RunsEveryIndexOnce) {
 
 TEST(ThreadPool, RethrowsAndStaysUsable) {
   ThreadPool pool(3);
-  EXPECT_THROW(pool.ForEach(50, [](int64_t i) { if (i == 7) throw std::runtime_error("seven"); }),
+  EXPECT_THROW(pool.ForEach(50,
+                            [](int64_t i) {
+                              if (i == 7) throw std::runtime_error("seven");
+                            }),
                std::runtime_error);
   std::atomic<int> sum = 0;
   pool.ForEach(10, [&](int64_t i) { sum += static_cast<int>(i); });
