@@ -60,7 +60,12 @@ orchard_interface(fmt INCLUDES ${ORCHARD_LIBTORCH}/include DEFINITIONS FMT_HEADE
 find_package(nlohmann_json REQUIRED)
 orchard_interface(json LIBRARIES nlohmann_json::nlohmann_json)
 find_path(ORCHARD_CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
-find_path(ORCHARD_TOML_INCLUDE toml++/toml.h REQUIRED)
+find_path(ORCHARD_TOML_INCLUDE toml++/toml.h)
+if(NOT ORCHARD_TOML_INCLUDE)  # Ubuntu 22.04 has no package of it; scripts/setup gets the headers from PyPI
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/scripts/setup --where tomlplusplus OUTPUT_VARIABLE orchard_toml
+                  OUTPUT_STRIP_TRAILING_WHITESPACE)
+  find_path(ORCHARD_TOML_INCLUDE toml++/toml.h HINTS "${orchard_toml}" REQUIRED)
+endif()
 orchard_interface(cli11 INCLUDES ${ORCHARD_CLI11_INCLUDE})
 orchard_interface(toml INCLUDES ${ORCHARD_TOML_INCLUDE})
 
