@@ -63,7 +63,7 @@ void WriteSummary(const std::filesystem::path& path, const Summary& summary, con
       {"threads", summary.threads},
       {"host", {{"name", HostName()}, {"cores", ::sysconf(_SC_NPROCESSORS_ONLN)}}},
       {"versions", Versions()},
-      {"result", result}};
+      {"result", ordered_json(result)}};
   WriteFileAtomically(path, whole.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A SLURM cluster of two nodes on this machine, in a scratch folder: cluster_start FOLDER, cluster_stop. Nothing of the system is
 # touched: munge has its own key and socket, all daemons have their own ports, files and configuration ($SLURM_CONF).
 
