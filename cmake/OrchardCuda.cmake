@@ -1,4 +1,9 @@
-# nvcc from the system, or from the PyPI wheels next to LibTorch. Sets ORCHARD_HAVE_CUDA and Orchard::cudart.
+# nvcc from the system, or from the PyPI wheels next to LibTorch. Sets ORCHARD_HAVE_CUDA and Orchard::cuda, which host code that calls
+# kernel launchers links to: it defines ORCHARD_HAVE_CUDA where there are kernels, and is empty otherwise.
+#
+# The CUDA runtime is linked statically and its symbols are hidden. It loads the driver (libcuda.so.1) at the first call and reports
+# "no device" where there is none, so liborchard-core starts on machines without CUDA; and it cannot be mixed up with the
+# libcudart.so that LibTorch brings along. Both work on the same primary context, so streams and memory are shared.
 set(ORCHARD_HAVE_CUDA OFF)
 if(NOT ORCHARD_CUDA STREQUAL "off")
   include(CheckLanguage)
@@ -17,11 +22,35 @@ if(NOT ORCHARD_CUDA STREQUAL "off")
     set(CMAKE_CUDA_STANDARD 17)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     find_package(CUDAToolkit REQUIRED)
-    orchard_interface(cudart LIBRARIES CUDA::cudart DEFINITIONS ORCHARD_HAVE_CUDA=1)
+    orchard_interface(cuda INCLUDES ${CUDAToolkit_INCLUDE_DIRS}
+                      LIBRARIES CUDA::cudart_static -Wl,--exclude-libs,libcudart_static.a DEFINITIONS ORCHARD_HAVE_CUDA=1)
     set(ORCHARD_HAVE_CUDA ON)
     find_path(ORCHARD_NCCL_INCLUDE nccl.h HINTS ${ORCHARD_LIBTORCH}/../nvidia/nccl/include ${CUDAToolkit_INCLUDE_DIRS})
   elseif(ORCHARD_CUDA STREQUAL "on")
     message(FATAL_ERROR "ORCHARD_CUDA=on, but there is no nvcc: install the CUDA toolkit or run scripts/setup --cuda")
   endif()
 endif()
+if(NOT ORCHARD_HAVE_CUDA)
+  orchard_interface(cuda)
+endif()
+
+# orchard_cuda_library(name [TORCH] SOURCES a.cu ...)
+# Compiles the kernels of one module and puts them into liborchard-core, or with TORCH into liborchard.
+function(orchard_cuda_library name)
+  cmake_parse_arguments(A "TORCH" "" "SOURCES" ${ARGN})
+  set(module orchard_cuda_${name}_module)
+  add_library(${module} OBJECT ${A_SOURCES})
+  target_include_directories(${module} PRIVATE ${CMAKE_SOURCE_DIR}/lib ${CMAKE_SOURCE_DIR})
+  # No contraction of a*b+c: the arithmetic that a kernel shares with its twin gives the same bits on both.
+  target_compile_options(${module} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false --extended-lambda -Xcompiler=-Wall
+                                           -Xptxas=--warn-on-spills>)
+  target_link_libraries(${module} PRIVATE Orchard::cuda)
+  set(shared orchard-core)
+  if(A_TORCH)
+    set(shared orchard)
+  endif()
+  target_sources(${shared} PRIVATE $<TARGET_OBJECTS:${module}>)
+  target_link_libraries(${shared} PRIVATE Orchard::cuda)
+  set_target_properties(${shared} PROPERTIES LINKER_LANGUAGE CXX)
+endfunction()
 message(STATUS "CUDA kernels: ${ORCHARD_HAVE_CUDA}")

@@ -29,6 +29,10 @@ string(REPLACE ";" "." OpenCV_VERSION "${orchard_opencv_version}")
 orchard_interface(opencv INCLUDES ${ORCHARD_OPENCV_INCLUDE}
                   LIBRARIES ${ORCHARD_OPENCV_core} ${ORCHARD_OPENCV_imgproc} ${ORCHARD_OPENCV_imgcodecs})
 orchard_interface(utf8proc LIBRARIES PkgConfig::UTF8PROC)
+# By flag, not by path: LibTorch brings a libgomp.so.1 of its own, the loader takes one for both, and so there is one pool of threads.
+orchard_interface(openmp)
+target_compile_options(orchard_openmp INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+target_link_options(orchard_openmp INTERFACE -fopenmp)
 orchard_interface(crypto LIBRARIES OpenSSL::Crypto)
 orchard_interface(zlib LIBRARIES ZLIB::ZLIB)
 if(MPI_C_FOUND)

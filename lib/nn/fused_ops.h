@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "base/philox.h"
+#include "nn/activation_kind.h"
 
 namespace orchard::nn {
 
@@ -28,10 +29,6 @@ enum class Gain { kWeight, kOnePlusWeight };
 // x / sqrt(mean(x^2) + epsilon) * gain(weight) over the last dimension. Shapes as for LayerNorm.
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon,
                    Gain gain = Gain::kWeight);
-
-// kGelu is x Phi(x) by erf (BERT, ViT), kGeluTanh its tanh form (GPT-2 "gelu_new", Gemma), kSilu x
-// / (1 + exp(-x)).
-enum class Activation { kGelu, kGeluTanh, kSilu };
 
 // activation(x + bias).
 //   x     [..., D]
