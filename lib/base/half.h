@@ -137,6 +137,17 @@ ORCHARD_HD T Narrow(ComputeOf<T> value) {
   return half_detail::Stored<T>::Narrow(value);
 }
 
+// The float next to `value` whose last bit is odd, or `value` itself where that is a float. Rounding
+// the result once more, to bf16 or f16, gives what rounding `value` directly would:
+// `Narrow<BFloat16>(RoundToOdd(x))` does not round twice.
+ORCHARD_HD float RoundToOdd(double value) {
+  const float nearest = static_cast<float>(value);
+  const double back = static_cast<double>(nearest);
+  const uint32_t away = (value < 0 ? back < value : back > value) ? 1u : 0u;
+  const uint32_t odd = (FloatBits(nearest) - away) | 1u;
+  return back == value || value != value ? nearest : FloatOfBits(odd);
+}
+
 // Calls function(T{}) with the C++ type of `type`: DispatchFloat(type, [&](auto tag) { using T =
 // decltype(tag); ... }).
 template <class Function>

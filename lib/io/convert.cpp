@@ -1,10 +1,12 @@
 #include "io/convert.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
+#include <type_traits>
 
 #include "base/error.h"
-#include "io/half.h"
+#include "base/half.h"
 
 namespace orchard::io {
 namespace {
@@ -13,22 +15,22 @@ namespace {
 // not matter, and the compiler makes vector code of the middle.
 constexpr size_t kBlock = 256;
 
-float Convert(BF16 value, float) { return ToFloat(value); }
-float Convert(F16 value, float) { return ToFloat(value); }
-float Convert(float value, float) { return value; }
-float Convert(double value, float) { return static_cast<float>(value); }
-double Convert(BF16 value, double) { return ToFloat(value); }
-double Convert(F16 value, double) { return ToFloat(value); }
-double Convert(float value, double) { return value; }
-double Convert(double value, double) { return value; }
-BF16 Convert(float value, BF16) { return ToBF16(value); }
-BF16 Convert(double value, BF16) { return ToBF16(value); }
-F16 Convert(float value, F16) { return ToF16(value); }
-F16 Convert(double value, F16) { return ToF16(value); }
+template <class To, class From>
+To Convert(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (std::is_same_v<To, float> || std::is_same_v<To, double>) {
+    return static_cast<To>(Widen(value));
+  } else if constexpr (std::is_same_v<From, double>) {
+    return Narrow<To>(RoundToOdd(value));
+  } else {
+    return Narrow<To>(value);
+  }
+}
 
 template <class From, class To>
 void ConvertBlock(const From* __restrict from, To* __restrict to) {
-  for (size_t i = 0; i < kBlock; ++i) to[i] = Convert(from[i], To{});
+  for (size_t i = 0; i < kBlock; ++i) to[i] = Convert<To>(from[i]);
 }
 
 template <class From, class To>
@@ -54,8 +56,8 @@ template <class To>
 void Read(std::span<const std::byte> source, DType dtype, std::span<To> target) {
   CheckSize(source.size(), target.size(), dtype);
   auto* out = reinterpret_cast<std::byte*>(target.data());
-  if (dtype == DType::kBF16) return ConvertAll<BF16, To>(source.data(), out, target.size());
-  if (dtype == DType::kF16) return ConvertAll<F16, To>(source.data(), out, target.size());
+  if (dtype == DType::kBF16) return ConvertAll<BFloat16, To>(source.data(), out, target.size());
+  if (dtype == DType::kF16) return ConvertAll<Float16, To>(source.data(), out, target.size());
   if (dtype == DType::kF32) return ConvertAll<float, To>(source.data(), out, target.size());
   ConvertAll<double, To>(source.data(), out, target.size());
 }
@@ -64,8 +66,8 @@ template <class From>
 void Write(std::span<const From> source, DType dtype, std::span<std::byte> target) {
   CheckSize(target.size(), source.size(), dtype);
   const auto* in = reinterpret_cast<const std::byte*>(source.data());
-  if (dtype == DType::kBF16) return ConvertAll<From, BF16>(in, target.data(), source.size());
-  if (dtype == DType::kF16) return ConvertAll<From, F16>(in, target.data(), source.size());
+  if (dtype == DType::kBF16) return ConvertAll<From, BFloat16>(in, target.data(), source.size());
+  if (dtype == DType::kF16) return ConvertAll<From, Float16>(in, target.data(), source.size());
   if (dtype == DType::kF32) return ConvertAll<From, float>(in, target.data(), source.size());
   ConvertAll<From, double>(in, target.data(), source.size());
 }

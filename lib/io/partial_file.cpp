@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
 
 namespace orchard::io {
@@ -21,12 +22,9 @@ namespace {
 }
 
 [[noreturn]] void ThrowTooSmall(uint64_t size, const std::filesystem::path& path) {
-  std::error_code ignored;
-  const auto space =
-      std::filesystem::space(path.parent_path().empty() ? "." : path.parent_path(), ignored);
-  throw ResourceError(fmt::format("not enough disk space: {} bytes needed, {} free", size,
-                                  ignored ? 0 : space.available),
-                      path.string(), "free some disk space or write to another disk");
+  throw ResourceError(
+      fmt::format("not enough disk space: {} bytes needed, {} free", size, FreeBytes(path)),
+      path.string(), "free some disk space or write to another disk");
 }
 
 }  // namespace
@@ -83,9 +81,7 @@ void PartialFile::Reserve(uint64_t size) {
   if (errno != EOPNOTSUPP) Throw("reserve disk space", errno, path_);
   // A file system without preallocation (NFS, some overlays): compare with what is free, as well as
   // that can be known.
-  std::error_code error;
-  const auto space = std::filesystem::space(partial_, error);
-  if (!error && space.available < size) ThrowTooSmall(size, path_);
+  RequireFreeBytes(partial_, size);
   if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) {
     if (errno == EFBIG || errno == EINVAL) ThrowTooSmall(size, path_);
     Throw("reserve disk space", errno, path_);
@@ -108,11 +104,7 @@ void PartialFile::Finish(bool sync) {
     Throw("rename the finished file", errno, path_);
   ::close(std::exchange(fd_, -1));
   if (!sync) return;
-  const std::filesystem::path directory = path_.parent_path().empty() ? "." : path_.parent_path();
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;  // a directory that may be written but not read: nothing to sync it with
-  ::fsync(fd);
-  ::close(fd);
+  SyncDirectory(path_.parent_path().empty() ? "." : path_.parent_path());
 }
 
 }  // namespace orchard::io

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
 #include "io/partial_file.h"
 #include "io/printable.h"
@@ -161,9 +162,9 @@ void WriteSafetensorsIndex(const std::filesystem::path& path,
   index["metadata"]["total_size"] = total_bytes;
   index["weight_map"] = weight_map;
   const std::string text = index.dump(2) + "\n";
-  PartialFile file(path, text.size());
-  file.WriteAt(0, std::as_bytes(std::span(text)));
-  file.Finish(true);
+  AtomicFile file(path, text.size());
+  file.Write(text);
+  file.Commit();
 }
 
 }  // namespace orchard::io
