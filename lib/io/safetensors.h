@@ -32,8 +32,10 @@ struct TensorInfo {
 class Checkpoint {
  public:
   // A .safetensors file, an index (.safetensors.index.json), or a directory that holds
-  // model.safetensors or model.safetensors.index.json (timm and others: the only *.safetensors
-  // file). Throws DataError (file, tensor, offset).
+  // model.safetensors, model.safetensors.index.json or only one *.safetensors file (timm and
+  // others). PyTorch's own files (.bin, .pth, their index, or a directory with pytorch_model.bin)
+  // open in the same way, without running any code they hold: see io/torch_file.h. Throws DataError
+  // (file, tensor, offset).
   static Checkpoint Open(const std::filesystem::path& path);
   Checkpoint(Checkpoint&&) noexcept;
   Checkpoint& operator=(Checkpoint&&) noexcept;

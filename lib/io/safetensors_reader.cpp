@@ -13,6 +13,7 @@
 #include "io/printable.h"
 #include "io/safetensors.h"
 #include "io/safetensors_header.h"
+#include "io/torch_file.h"
 
 namespace orchard::io {
 namespace fs = std::filesystem;
@@ -37,7 +38,10 @@ struct Checkpoint::State {
   SafetensorsHeader Add(const fs::path& path) {
     maps.emplace_back(path);
     files.push_back(path);
-    SafetensorsHeader header = ParseSafetensorsHeader(maps.back().bytes(), path.string());
+    const auto bytes = maps.back().bytes();
+    SafetensorsHeader header = IsTorchFile(bytes)
+                                   ? SafetensorsHeader{ParseTorchFile(bytes, path.string()), {}}
+                                   : ParseSafetensorsHeader(bytes, path.string());
     for (TensorInfo& tensor : header.tensors) tensor.file = static_cast<int32_t>(files.size()) - 1;
     if (files.size() == 1) metadata = header.metadata;
     return header;
@@ -112,23 +116,24 @@ void CheckShard(const std::vector<std::string>& indexed, const std::vector<Tenso
 // The file to open for a directory.
 fs::path FindInDirectory(const fs::path& directory) {
   std::error_code error;
+  const auto exists = [&](const char* name) {
+    return fs::exists(fs::symlink_status(directory / name, error));
+  };
   for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
-    if (fs::exists(fs::symlink_status(directory / name, error))) return directory / name;
+    if (exists(name)) return directory / name;
   }
   std::vector<fs::path> found;
-  bool torch_files = false;
   for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
     const fs::path& path = it->path();
     if (path.extension() == ".safetensors") found.push_back(path);
-    torch_files |= path.extension() == ".bin" || path.extension() == ".pth";
   }
   if (error)
     throw DataError("cannot read the directory (" + error.message() + ")", directory.string());
   if (found.size() == 1) return found[0];
-  if (found.empty()) {
-    throw DataError("no model.safetensors in the directory", directory.string(),
-                    torch_files ? "give the .bin or .pth file itself" : "");
+  for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+    if (found.empty() && exists(name)) return directory / name;
   }
+  if (found.empty()) throw DataError("no model.safetensors in the directory", directory.string());
   throw DataError(fmt::format("{} safetensors files but no index in the directory", found.size()),
                   directory.string(), "give one of the files");
 }

@@ -223,8 +223,8 @@ TEST(HostileCheckpoint, PipeDoesNotBlock) {
 
 TEST(HostileCheckpoint, DirectoryWithoutSafetensors) {
   const TemporaryDirectory directory;
-  directory.Put("pytorch_model.bin", "x");
-  EXPECT_THAT(OpenError(directory.path() / "."), HasSubstr("give the .bin or .pth file itself"));
+  directory.Put("training_args.bin", "x");
+  EXPECT_THAT(OpenError(directory.path() / "."), HasSubstr("no model.safetensors"));
 }
 
 TEST(HostileCheckpoint, SeveralFilesWithoutIndex) {
