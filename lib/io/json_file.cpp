@@ -22,8 +22,8 @@ constexpr size_t kMaxDepth = 200;
 // bound on nesting.
 class TreeHandler {
  public:
-  TreeHandler(std::string_view text, const std::string& where)
-      : at(text.data()), begin_(text.data()), where_(where) {}
+  TreeHandler(std::string_view text, const std::string& where, int64_t first_line)
+      : at(text.data()), begin_(text.data()), where_(where), first_line_(first_line) {}
 
   bool null() { return Add(nullptr); }
   bool boolean(bool value) { return Add(value); }
@@ -52,7 +52,7 @@ class TreeHandler {
  private:
   [[noreturn]] void Fail(const std::string& what) const {
     const char* last = at > begin_ ? at - 1 : begin_;
-    const auto line = 1 + std::count(begin_, last, '\n');
+    const auto line = first_line_ + std::count(begin_, last, '\n');
     const char* start = last;
     while (start > begin_ && start[-1] != '\n') --start;
     throw DataError(what, fmt::format("{}:{}:{}", where_, line, last - start + 1));
@@ -75,6 +75,7 @@ class TreeHandler {
 
   const char* begin_;
   const std::string& where_;
+  int64_t first_line_;
   std::vector<json*> open_;  // containers being filled; stable, since a container only grows while
                              // it is the innermost
   json* target_ = nullptr;   // the member whose key came last
@@ -82,11 +83,11 @@ class TreeHandler {
 
 }  // namespace
 
-json ParseJson(std::string_view text, const std::string& where) {
+json ParseJson(std::string_view text, const std::string& where, int64_t first_line) {
   if (const size_t zero = text.find('\0'); zero != text.npos) {
     throw DataError("zero byte in JSON", fmt::format("{}: offset {}", where, zero));
   }
-  TreeHandler handler(text, where);
+  TreeHandler handler(text, where, first_line);
   json::sax_parse(JsonPosition(text.data(), &handler.at),
                   JsonPosition(text.data() + text.size(), &handler.at), &handler);
   return std::move(handler.root);

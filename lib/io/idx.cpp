@@ -1,0 +1,150 @@
+#include "io/idx.h"
+
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "io/mapped_file.h"
+
+namespace orchard::io {
+namespace {
+
+constexpr size_t kMaxDimensions = 8;
+constexpr uint64_t kMaxGzipRatio = 1032;  // what deflate can reach at best
+
+// The contents of a file that may be gzipped, piece by piece.
+class Source {
+ public:
+  Source(std::span<const std::byte> file, const std::string& where) : file_(file), where_(where) {
+    gzip_ = file.size() > 2 && file[0] == std::byte{0x1F} && file[1] == std::byte{0x8B};
+    if (!gzip_) return;
+    if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw ResourceError("zlib cannot start", where_);
+  }
+  ~Source() {
+    if (gzip_) inflateEnd(&stream_);
+  }
+  Source(const Source&) = delete;
+
+  // An upper bound on the bytes there can be.
+  uint64_t Limit() const { return gzip_ ? file_.size() * kMaxGzipRatio : file_.size(); }
+
+  // Fills `target`; the number of bytes that there were.
+  size_t Read(std::span<std::byte> target) {
+    if (gzip_) return Inflate(target);
+    const size_t count = std::min(target.size(), file_.size() - at_);
+    if (count > 0) std::memcpy(target.data(), file_.data() + at_, count);
+    at_ += count;
+    return count;
+  }
+
+ private:
+  size_t Inflate(std::span<std::byte> target) {
+    size_t done = 0;
+    while (done < target.size() && !ended_) {
+      constexpr size_t kPiece = 1 << 30;  // zlib counts in 32 bits
+      const size_t in = std::min(kPiece, file_.size() - at_),
+                   out = std::min(kPiece, target.size() - done);
+      stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(file_.data() + at_));
+      stream_.avail_in = static_cast<uInt>(in);
+      stream_.next_out = reinterpret_cast<Bytef*>(target.data() + done);
+      stream_.avail_out = static_cast<uInt>(out);
+      const int status = inflate(&stream_, Z_NO_FLUSH);
+      at_ += in - stream_.avail_in;
+      done += out - stream_.avail_out;
+      ended_ = status == Z_STREAM_END;
+      if (status == Z_OK || ended_) continue;
+      throw DataError(status == Z_BUF_ERROR ? "gzip file is cut short" : "gzip file is damaged",
+                      fmt::format("{}: offset {}", where_, at_));
+    }
+    return done;
+  }
+
+  std::span<const std::byte> file_;
+  const std::string& where_;
+  bool gzip_ = false, ended_ = false;
+  size_t at_ = 0;
+  z_stream stream_{};
+};
+
+std::optional<DType> IdxType(std::byte code) {
+  switch (static_cast<int>(code)) {
+    case 0x08:
+      return DType::kU8;
+    case 0x09:
+      return DType::kI8;
+    case 0x0B:
+      return DType::kI16;
+    case 0x0C:
+      return DType::kI32;
+    case 0x0D:
+      return DType::kF32;
+    case 0x0E:
+      return DType::kF64;
+    default:
+      return std::nullopt;
+  }
+}
+
+void ReverseElements(std::vector<std::byte>& bytes, size_t size) {
+  for (size_t i = 0; i < bytes.size(); i += size) {
+    std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i),
+                 bytes.begin() + static_cast<std::ptrdiff_t>(i + size));
+  }
+}
+
+}  // namespace
+
+IdxArray ReadIdx(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  const std::string where = path.string();
+  Source source(file.bytes(), where);
+  std::byte magic[4];
+  if (source.Read(magic) < 4 || magic[0] != std::byte{0} || magic[1] != std::byte{0}) {
+    throw DataError("not an IDX file", where + ": offset 0");
+  }
+  const auto dtype = IdxType(magic[2]);
+  if (!dtype)
+    throw DataError(fmt::format("IDX type 0x{:02x} is unknown", static_cast<int>(magic[2])),
+                    where + ": offset 2");
+  const auto dimensions = static_cast<size_t>(magic[3]);
+  if (dimensions > kMaxDimensions)
+    throw DataError("IDX file has more than 8 dimensions", where + ": offset 3");
+
+  IdxArray array{.dtype = *dtype};
+  int64_t size = ByteSize(*dtype);
+  for (size_t i = 0; i < dimensions; ++i) {
+    std::byte raw[4];
+    if (source.Read(raw) < 4) throw DataError("IDX header is cut short", where);
+    int64_t n = 0;
+    for (std::byte b : raw) n = n << 8 | static_cast<int64_t>(b);
+    array.shape.push_back(n);
+    if (__builtin_mul_overflow(size, n, &size)) throw DataError("IDX shape overflows", where);
+  }
+  if (static_cast<uint64_t>(size) > source.Limit()) {
+    throw DataError(fmt::format("IDX shape needs {} bytes, more than the file can hold", size),
+                    where);
+  }
+  try {
+    array.bytes.resize(static_cast<size_t>(size));
+  } catch (const std::bad_alloc&) {
+    throw ResourceError(fmt::format("{} bytes of memory for an IDX array are not there", size),
+                        where);
+  }
+  const size_t count = source.Read(array.bytes);
+  if (count < array.bytes.size()) {
+    throw DataError(fmt::format("IDX file holds {} bytes, but its shape needs {}", count, size),
+                    where);
+  }
+  std::byte more;
+  if (source.Read({&more, 1}) != 0) throw DataError("bytes after the end of the IDX array", where);
+  ReverseElements(array.bytes, static_cast<size_t>(ByteSize(*dtype)));
+  return array;
+}
+
+}  // namespace orchard::io
