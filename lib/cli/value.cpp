@@ -143,7 +143,7 @@ size_t ReadEnum(const Given& given, const Field& field, const std::vector<std::s
   }
   const std::string nearest = text ? Nearest(*text, names) : "";
   throw UsageError(
-      "unknown value " + Shown(given), given.where,
+      "unknown " + Shown(given), given.where,
       (nearest.empty() ? "" : DidYouMean(nearest) + " ") + "use " + LegalValues(field));
 }
 
