@@ -15,6 +15,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/logging.h"
 #include "run/report.h"
 #include "run/summary.h"
 
@@ -62,9 +63,9 @@ void RequireSameConfig(const fs::path& path, const RunInfo& info) {
 
 // Nothing is there, or only what a process killed while it made a new run left.
 bool HoldsNothing(const fs::path& path) {
-  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(), [](const auto& entry) {
-    return entry.path().filename() == kConfig || entry.path().extension() == ".partial";
-  });
+  const std::string leftover = std::string(kSummary) + ".partial";
+  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(),
+                     [&](const auto& entry) { return entry.path().filename() == leftover; });
 }
 
 // Takes the directory for this process; the lock goes with the descriptor.
@@ -111,7 +112,9 @@ struct RunDir::State {
           path.string(), "choose another --out");
     }
     RequireSameConfig(path / kConfig, info);
-    resumed_from = checkpoints->Newest();
+    std::vector<std::string> damage;
+    resumed_from = checkpoints->Newest(&damage);
+    for (const std::string& line : damage) LogWarning(line + ": passed over");
     summary.started = before.started;
     summary.attempts = before.attempts + 1;
     seconds_before = before.seconds;
@@ -133,7 +136,7 @@ struct RunDir::State {
     if (existing == Existing::kReplace) {
       ReadSummary(path / kSummary);  // throws before anything is removed that is not ours
       Replace();
-    } else {
+    } else if (fs::exists(path / kConfig)) {  // absent: killed before anything was done
       Resume();
     }
   }
@@ -173,8 +176,9 @@ RunDir::RunDir(const fs::path& path, RunInfo info, Existing existing)
                .threads = s.info.threads,
                .started = UtcNow()};
   s.TakeOver(existing);
-  WriteFileAtomically(path / kConfig, s.info.config_toml);
+  // The summary first: it is what makes the directory a run's.
   s.Save("running", ExitCode::kDone, "", nullptr);
+  WriteFileAtomically(path / kConfig, s.info.config_toml);
   if (s.info.trace) {
     s.trace.emplace(path / kTrace);
   } else {

@@ -34,6 +34,10 @@ enum class Existing {
   kResume    // --resume: continue from the newest checkpoint; begin anew when there is no run
 };
 
+inline Existing WhenExisting(bool force, bool resume) {
+  return resume ? Existing::kResume : force ? Existing::kReplace : Existing::kRefuse;
+}
+
 struct RunInfo {
   std::string program;                 // "lemon-expand"
   std::string command;                 // "train"

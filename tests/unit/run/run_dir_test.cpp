@@ -144,10 +144,17 @@ TEST(RunDir, ResumeOfNothingStartsAnew) {
   ScratchDir scratch;
   fs::create_directory(scratch / "run");
   WriteText(scratch / "run/summary.json.partial", "{");  // killed while it made the directory
-  WriteText(scratch / "run/config.toml", "half");
-  RunDir run(scratch / "run", Info(), Existing::kResume);
-  EXPECT_FALSE(run.resumed_from());
+  { EXPECT_FALSE(RunDir(scratch / "run", Info(), Existing::kResume).resumed_from()); }
+  fs::remove(scratch / "run/config.toml");  // killed a moment later
+  { EXPECT_FALSE(RunDir(scratch / "run", Info(), Existing::kResume).resumed_from()); }
   EXPECT_EQ(ReadText(scratch / "run/config.toml"), Info().config_toml);
+}
+
+TEST(RunDir, NeverOverwritesAConfigurationOfTheUser) {
+  ScratchDir scratch;
+  WriteText(scratch / "config.toml", "# mine\n");
+  EXPECT_THROW(RunDir(scratch.path(), Info(), Existing::kResume), UsageError);
+  EXPECT_EQ(ReadText(scratch / "config.toml"), "# mine\n");
 }
 
 TEST(RunDir, CheckpointsWhenDue) {
