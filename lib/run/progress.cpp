@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <mutex>
 #include <utility>
 
+#include "base/logging.h"
 #include "base/number_format.h"
 
 namespace orchard::run {
@@ -18,7 +18,6 @@ namespace {
 constexpr double kTerminalInterval = 0.1;  // seconds between redraws
 constexpr double kPlainInterval = 30;
 constexpr double kRateWindow = 10;  // seconds over which the rate forgets
-constexpr const char* kEraseLine = "\r\x1b[K";
 
 double SteadySeconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -94,10 +93,10 @@ struct Progress::State {
   void Draw() {
     if (options.terminal) {
       const int columns = options.columns > 0 ? options.columns : TerminalColumns();
-      options.write(kEraseLine + Shortened(Line(), static_cast<size_t>(std::max(1, columns - 1))));
+      options.show(Shortened(Line(), static_cast<size_t>(std::max(1, columns - 1))));
       visible = true;
     } else {
-      options.write(Line() + "\n");
+      options.print(Line());
     }
   }
 };
@@ -110,12 +109,8 @@ Progress::Progress(std::string task, int64_t total, std::string unit, ProgressOp
   s.unit = std::move(unit);
   s.options = std::move(options);
   if (!s.options.clock) s.options.clock = SteadySeconds;
-  if (!s.options.write) {
-    s.options.write = [](std::string_view text) {
-      std::fwrite(text.data(), 1, text.size(), stderr);
-      std::fflush(stderr);
-    };
-  }
+  if (!s.options.show) s.options.show = ShowStatusLine;
+  if (!s.options.print) s.options.print = PrintToStderr;
   s.done = s.last_done = s.options.start;
   s.begin = s.last_time = s.options.clock();
   s.next_draw = s.begin + (s.options.terminal ? kTerminalInterval : kPlainInterval);
@@ -152,15 +147,8 @@ void Progress::Finish() {
   line += s.unit == "B" ? "" : " " + s.unit;
   line += " in " + FormatDuration(seconds);
   if (!s.note.empty()) line += "  " + s.note;
-  s.options.write((s.visible ? kEraseLine : "") + line + "\n");
-  s.visible = false;
-}
-
-void Progress::Print(std::string_view text) {
-  State& s = *state_;
-  std::lock_guard lock(s.mutex);
-  s.options.write((s.visible ? kEraseLine : "") + std::string(text));
-  if (s.visible) s.Draw();
+  if (std::exchange(s.visible, false)) s.options.show("");
+  s.options.print(line);
 }
 
 }  // namespace orchard::run

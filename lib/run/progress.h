@@ -13,11 +13,12 @@ namespace orchard::run {
 struct ProgressOptions {
   bool enabled = true;  // false for --no-progress and --quiet
   int64_t start = 0;    // done before this process began: after a resume
-  // Where and how; the defaults are stderr and the steady clock. Tests put their own in.
+  // Where and how; the defaults are the logger and the steady clock. Tests put their own in.
   bool terminal = StandardErrorIsTerminal();
-  int columns = 0;  // width of the terminal; 0: ask it
-  std::function<void(std::string_view)> write;
-  std::function<double()> clock;  // seconds
+  int columns = 0;                              // width of the terminal; 0: ask it
+  std::function<void(std::string_view)> show;   // replaces the status line; "" removes it
+  std::function<void(std::string_view)> print;  // a line of its own
+  std::function<double()> clock;                // seconds
 
   static bool StandardErrorIsTerminal();
 };
@@ -39,9 +40,6 @@ class Progress {
 
   // Leaves a last line that says how much was done and how long it took.
   void Finish();
-
-  // For whoever else writes on stderr: `text`, whole lines, appears above the progress line.
-  void Print(std::string_view text);
 
  private:
   struct State;

@@ -8,8 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
-#include "base/thread_pool.h"
-#include "orchard/version.h"
+#include "base/version.h"
 
 namespace orchard::run {
 namespace {
@@ -25,11 +24,11 @@ std::string HostName() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
-ordered_json Versions() {
-  return {{"orchard", ORCHARD_VERSION},        {"revision", ORCHARD_REVISION},
-          {"libtorch", ORCHARD_TORCH_VERSION}, {"cuda", ORCHARD_CUDA_VERSION},
-          {"mpi", ORCHARD_MPI_VERSION},        {"hdf5", ORCHARD_HDF5_VERSION},
-          {"opencv", ORCHARD_OPENCV_VERSION}};
+ordered_json VersionsJson() {
+  const Versions& v = BuildVersions();
+  return {{"orchard", v.orchard}, {"revision", v.revision}, {"libtorch", v.libtorch},
+          {"cuda", v.cuda},       {"mpi", v.mpi},           {"hdf5", v.hdf5},
+          {"opencv", v.opencv}};
 }
 
 }  // namespace
@@ -43,7 +42,9 @@ std::string UtcNow() {
   return std::string(text.data(), size);
 }
 
-std::string VersionLine() { return "Orchard " ORCHARD_VERSION " (" ORCHARD_REVISION ")"; }
+std::string VersionLine() {
+  return "Orchard " + BuildVersions().orchard + " (" + BuildVersions().revision + ")";
+}
 
 void WriteSummary(const std::filesystem::path& path, const Summary& summary, const json& result) {
   const ordered_json whole = {
@@ -62,7 +63,7 @@ void WriteSummary(const std::filesystem::path& path, const Summary& summary, con
       {"device", summary.device},
       {"threads", summary.threads},
       {"host", {{"name", HostName()}, {"cores", ::sysconf(_SC_NPROCESSORS_ONLN)}}},
-      {"versions", Versions()},
+      {"versions", VersionsJson()},
       {"result", ordered_json(result)}};
   WriteFileAtomically(path, whole.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
