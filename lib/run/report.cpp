@@ -19,6 +19,19 @@ extern const std::string_view kChartJs;
 
 namespace {
 
+// Runs before the first paint, so that a dark page never flashes white.
+constexpr std::string_view kThemeScript = R"js(
+try { document.documentElement.dataset.theme = localStorage.getItem("orchard-theme") ||
+  (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"); } catch {}
+)js";
+
+// An apple, as the page's icon.
+constexpr std::string_view kIcon =
+    "<link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' "
+    "viewBox='0 0 16 16'%3E%3Cpath fill='%231f6f50' d='M8 4c3-2 6 0 6 4s-3 7-4.5 7S8.6 14.5 8 "
+    "14.5 7.5 15 6.5 15 2 12 2 8s3-6 6-4z'/%3E%3Cpath stroke='%231f6f50' stroke-width='1.5' "
+    "fill='none' d='M8 4q0-2 2-3'/%3E%3C/svg%3E\">\n";
+
 const char* VerdictClass(Verdict verdict) {
   switch (verdict) {
     case Verdict::kPass:
@@ -220,7 +233,11 @@ std::string Report::Html() const {
       "'none'\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>" +
       EscapeHtml(s.title) + "</title>\n<style>\n";
   html += kPageCss;
-  html += "</style>\n</head>\n<body>\n<header>\n<div class=\"bar\"><p class=\"program\">" +
+  html += "</style>\n";
+  html += kIcon;
+  html += "<script>";
+  html += kThemeScript;
+  html += "</script>\n</head>\n<body>\n<header>\n<div class=\"bar\"><p class=\"program\">" +
           EscapeHtml(s.subtitle) +
           "</p><button type=\"button\" id=\"theme\" hidden>Theme</button></div>\n<h1>" +
           EscapeHtml(s.title) + "</h1>\n";

@@ -16,27 +16,49 @@ constexpr size_t kBuckets = 500;  // a chart is about that many pixels wide
 
 bool HasBand(const Series& series) { return !series.low.empty(); }
 
-// Indices of at most about 2 * kBuckets points of `y`: the lowest and the highest of each bucket,
-// the first and the last.
-std::vector<size_t> Thinned(const std::vector<double>& y) {
-  std::vector<size_t> kept;
-  if (y.size() <= 2 * kBuckets) {
-    for (size_t i = 0; i < y.size(); ++i) kept.push_back(i);
-    return kept;
+std::vector<size_t> All(size_t count) {
+  std::vector<size_t> indices(count);
+  for (size_t i = 0; i < count; ++i) indices[i] = i;
+  return indices;
+}
+
+// Where each point of a line stands on its axis, in [0, 1]; by its index where x does not rise or a
+// logarithm does not exist.
+std::vector<double> Positions(const std::vector<double>& x, bool logarithmic) {
+  std::vector<double> positions;
+  for (double value : x) positions.push_back(logarithmic ? std::log(value) : value);
+  const bool rises =
+      std::is_sorted(positions.begin(), positions.end()) &&
+      std::all_of(positions.begin(), positions.end(), [](double p) { return std::isfinite(p); }) &&
+      positions.back() > positions.front();
+  const double first = rises ? positions.front() : 0;
+  const double range = rises ? positions.back() - first : static_cast<double>(x.size() - 1);
+  for (size_t i = 0; i < x.size(); ++i) {
+    positions[i] = ((rises ? positions[i] : static_cast<double>(i)) - first) / range;
   }
-  const auto below = [&](size_t a, size_t b) {  // a gap counts as neither low nor high
+  return positions;
+}
+
+// Indices of at most about 2 * kBuckets points of a line: the lowest and the highest of each bucket
+// of the axis, the first and the last. What is not finite is kept as a gap only where a bucket
+// holds nothing else.
+std::vector<size_t> Thinned(const Series& series, bool logarithmic_x) {
+  const std::vector<double>& y = series.y;
+  if (y.size() <= 2 * kBuckets) return All(y.size());
+  const auto below = [&](size_t a, size_t b) {
     return std::isfinite(y[a]) && (!std::isfinite(y[b]) || y[a] < y[b]);
   };
   const auto above = [&](size_t a, size_t b) {
     return std::isfinite(y[a]) && (!std::isfinite(y[b]) || y[a] > y[b]);
   };
-  kept.push_back(0);
-  for (size_t bucket = 0; bucket < kBuckets; ++bucket) {
-    const size_t begin = y.size() * bucket / kBuckets, end = y.size() * (bucket + 1) / kBuckets;
+  const std::vector<double> positions = Positions(series.x, logarithmic_x);
+  std::vector<size_t> kept = {0};
+  for (size_t begin = 0, end = 0; begin < y.size(); begin = end) {
+    const auto bucket = std::floor(positions[begin] * kBuckets);
     size_t low = begin, high = begin;
-    for (size_t i = begin; i < end; ++i) {
-      if (below(i, low)) low = i;
-      if (above(i, high)) high = i;
+    for (; end < y.size() && std::floor(positions[end] * kBuckets) == bucket; ++end) {
+      if (below(end, low)) low = end;
+      if (above(end, high)) high = end;
     }
     kept.push_back(std::min(low, high));
     kept.push_back(std::max(low, high));
@@ -44,12 +66,6 @@ std::vector<size_t> Thinned(const std::vector<double>& y) {
   kept.push_back(y.size() - 1);
   kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
   return kept;
-}
-
-std::vector<size_t> All(size_t count) {
-  std::vector<size_t> indices(count);
-  for (size_t i = 0; i < count; ++i) indices[i] = i;
-  return indices;
 }
 
 ordered_json Numbers(const std::vector<double>& values, const std::vector<size_t>& indices) {
@@ -105,8 +121,8 @@ std::string ChartJson(const Chart& chart) {
                        {"categories", chart.categories},
                        {"series", ordered_json::array()}};
   for (const Series& series : chart.series) {
-    const auto indices =
-        chart.kind == Chart::Kind::kLine ? Thinned(series.y) : All(series.y.size());
+    const auto indices = chart.kind == Chart::Kind::kLine ? Thinned(series, chart.x.logarithmic)
+                                                          : All(series.y.size());
     ordered_json entry = {{"name", series.name}, {"y", Numbers(series.y, indices)}};
     if (chart.kind != Chart::Kind::kBar) entry["x"] = Numbers(series.x, indices);
     if (HasBand(series)) {
