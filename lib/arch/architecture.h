@@ -39,7 +39,6 @@ enum class Kind {
   kEmbedding,         // [..., R]: a table whose last axis is the residual stream
   kConv,              // [out, in, kh, kw]
   kBias,              // [out]
-  kCircularBias,      // [out], of a matrix whose output is never padded (poolers, transforms)
   kNormWeight,        // [R]
   kNormBias,          // [R]
   kHeadNorm,          // [head_dim]: shared by all heads, never grown
@@ -49,10 +48,10 @@ enum class Kind {
   kDrop               // a buffer that the model rebuilds
 };
 
-// One row of a table. `name` may hold {i} (layer) and {e} (expert). Axes: R residual, H query heads
-// x head_dim, G key-value heads x head_dim, F hidden units of the MLP, E experts, d head_dim; V, P,
-// N, C, k and 1 are never grown. "H+G+G" is a concatenation, "H*3" interleaves three parts per head
-// (GPT-NeoX).
+// One row of a table. `name` may hold {i} (layer) and {e} (expert). Axes: R residual, T as wide as
+// it but never padded (poolers, transforms), H query heads x head_dim, G key-value heads x
+// head_dim, F hidden units of the MLP, E experts, d head_dim; V, P, N, C, k and 1 are never grown.
+// "H+G+G" is a concatenation, "H*3" interleaves three parts per head (GPT-NeoX).
 struct TensorRule {
   std::string name;
   Kind kind = Kind::kCopy;

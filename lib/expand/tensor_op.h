@@ -3,6 +3,7 @@
 // Everything here is decided before a byte of weights is read.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,7 +23,7 @@ enum class OpKind {
 };
 
 // Rows (output units) that copy nothing.
-enum class RowPad { kZero, kMean };
+enum class RowPad { kZero, kMean, kNoise };
 
 // Columns (input units) that copy nothing, by what the padded input holds.
 enum class ColumnPad {
@@ -34,7 +35,7 @@ enum class ColumnPad {
 enum class VectorPad {
   kZero,
   kMean,     // of the source vector
-  kUniform,  // Unif(-1, 1) * pad_scale, then offset: norm gains, which must not be zero
+  kUniform,  // Unif(-1, 1) * pad_scale + pad_offset: norm gains, which must not be zero
   kOne
 };
 
@@ -74,7 +75,7 @@ struct TensorOp {
   // Vectors (`rows` is their map; `scale` their factor).
   double offset = 0;  // also the value of kFill
   VectorPad vector_pad = VectorPad::kZero;
-  double pad_scale = 1;
+  double pad_scale = 1, pad_offset = 0;
 
   Exactness exactness = Exactness::kExact;
   std::string policy;  // for the report, e.g. "rows mean, columns split"

@@ -268,7 +268,7 @@ class TypedWorker : public Worker {
       case VectorPad::kUniform: {
         const uint32_t word = PhiloxAt(key_, t).word[0];
         return (static_cast<double>(word) + 0.5 - 2147483648.0) / 2147483648.0 * op_.pad_scale +
-               op_.offset;
+               op_.pad_offset;
       }
       default:
         return 0;
@@ -335,12 +335,24 @@ class TypedWorker : public Worker {
         loaded = u;
       }
       T* row = out + (i - begin) * width;
+      if (u == kPad && op_.row_pad == RowPad::kNoise) {
+        NoiseRow(static_cast<uint64_t>(i) * width, width, target.data());
+        NarrowRun(target.data(), width, row);
+        continue;
+      }
       if (plain_columns_) {
         NarrowRun(source.data(), width, row);
         continue;
       }
       SplitRow(i, source.data(), target.data());
       NarrowRun(target.data(), width, row);
+    }
+  }
+
+  void NoiseRow(uint64_t base, int64_t width, Real* target) {
+    for (int64_t at = 0; at < width; at += kLanes) {
+      const int lanes = static_cast<int>(std::min<int64_t>(kLanes, width - at));
+      PadLanes(pad_unit_, key_, base + at, lanes, target + at);
     }
   }
 
@@ -416,11 +428,18 @@ class TypedWorker : public Worker {
       if (j != loaded) GatherStoredRow(j, source.data(), gathered.data());
       loaded = j;
       if (plain_columns_) {
-        NarrowRun(gathered.data(), width, row);
-        continue;
+        memcpy(target.data(), gathered.data(), static_cast<size_t>(width) * sizeof(Real));
+      } else {
+        SplitStoredRow(c, j, gathered.data(), target.data());
       }
-      SplitStoredRow(c, j, gathered.data(), target.data());
+      if (op_.row_pad == RowPad::kNoise) NoisePadUnits(c, width, target.data());
       NarrowRun(target.data(), width, row);
+    }
+  }
+
+  void NoisePadUnits(int64_t c, int64_t width, Real* target) {
+    for (const PadRun& run : op_.rows->pad_runs()) {
+      NoiseRow(static_cast<uint64_t>(c) * width + run.target, run.length, target + run.target);
     }
   }
 
@@ -431,10 +450,7 @@ class TypedWorker : public Worker {
     if (op_.column_pad == ColumnPad::kZero) {
       std::fill(target, target + width, Real(0));
     } else if (op_.column_pad == ColumnPad::kNoise) {
-      for (int64_t at = 0; at < width; at += kLanes) {
-        const int lanes = static_cast<int>(std::min<int64_t>(kLanes, width - at));
-        PadLanes(pad_unit_, key_, base + at, lanes, target + at);
-      }
+      NoiseRow(base, width, target);
     } else {
       for (int64_t i = 0; i < width; ++i) {
         int64_t sum = 0;

@@ -1,0 +1,32 @@
+// Which source layer each target layer comes from, and which target layers must change nothing.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "expand/options.h"
+
+namespace orchard::expand {
+
+struct LayerPlan {
+  int64_t source = 0;    // layer whose tensors are expanded
+  bool neutral = false;  // a new layer: its output projections vanish
+  double attention_scale = 1,
+         mlp_scale = 1;  // multiply the output projections (`scale` of a slice)
+};
+
+// Layers of the target for a placement of new, neutral layers. Source: LEMON, sec. 3.4.
+//   last         after each of the last target - source layers; repeated where more than twice the
+//   layers are asked for interpolate  layer i comes from floor(i source / target); repeats are
+//   neutral stack        layer i comes from i mod source; repeats are neutral llama-pro    after
+//   every source / (target - source) layers; throws ImpossibleError where that does not divide
+std::vector<LayerPlan> PlaceLayers(int64_t source, int64_t target, Placement placement);
+
+// The lossy depth methods, which copy without neutralising.
+std::vector<LayerPlan> StackLayers(int64_t source, int64_t target);
+std::vector<LayerPlan> InterpolateLayers(int64_t source, int64_t target);
+// SOLAR: the first source - drop layers of one copy, then the last source - drop of another.
+std::vector<LayerPlan> SolarLayers(int64_t source, int64_t drop);
+
+}  // namespace orchard::expand

@@ -1,0 +1,69 @@
+// From a source model and wishes to a complete list of instructions: every target tensor, the
+// edited configuration, and how exact the result is. No weights are read here, so a plan takes
+// milliseconds whatever the model's size.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "expand/depth.h"
+#include "expand/options.h"
+#include "expand/tensor_op.h"
+#include "io/safetensors.h"
+
+namespace orchard::expand {
+
+using arch::Json;
+using arch::Sizes;
+
+// A model directory (or file) that is open for reading.
+struct SourceModel {
+  std::filesystem::path path;       // as given
+  std::filesystem::path directory;  // where config.json is; empty for a lone file
+  arch::Architecture architecture;
+  Json config;
+  Sizes sizes;
+  io::Checkpoint weights;
+};
+
+// Opens SRC: a Hugging Face directory, or a safetensors file with timm names. `arch_map` is a
+// user's architecture table; empty: by model_type. Throws DataError (file and place) and
+// ImpossibleError (unknown model_type, refused setting).
+SourceModel OpenModel(const std::filesystem::path& path, const std::filesystem::path& arch_map);
+
+// The copy maps of the axes that grow.
+struct AxisMaps {
+  AxisMapPtr residual, transform, query_heads, kv_heads, query, key_value, hidden;
+};
+
+struct Plan {
+  Method method = Method::kLemon;
+  Sizes source, target;
+  AxisMaps maps;
+  std::vector<LayerPlan> layers;
+  std::vector<TensorOp> tensors;  // ordered by name
+  Json config;                    // of the target
+  double epsilon_before = 0, epsilon_after = 0;
+  bool lossless = true;  // the target computes the source's function, up to `exactness`
+  Exactness exactness = Exactness::kExact;
+  std::vector<std::string> warnings;
+
+  int64_t parameters() const;
+  int64_t bytes() const;
+};
+
+// The target's sizes: wishes over the source's, with heads following hidden where the architecture
+// ties them. Throws UsageError where a size is smaller than the source's, ImpossibleError where the
+// architecture has no such model.
+Sizes ResolveSizes(const arch::Architecture& architecture, const Sizes& source,
+                   const TargetOptions& target, const MethodOptions& options);
+
+// Throws ImpossibleError with the rule that is broken and the nearest legal sizes, DataError for
+// tensors that the architecture does not know, lacks, or that have the wrong shape.
+Plan MakePlan(const SourceModel& source, const TargetOptions& target, const MethodOptions& options);
+
+}  // namespace orchard::expand

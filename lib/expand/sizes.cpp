@@ -1,0 +1,206 @@
+#include "expand/sizes.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.h"
+
+namespace orchard::expand {
+namespace {
+
+std::string Text(int64_t n) { return std::to_string(n); }
+
+// Multiples of `unit` around `wish`, at least `unit`.
+std::string NearestMultiples(int64_t wish, int64_t unit) {
+  const int64_t below = std::max<int64_t>(1, wish / unit) * unit;
+  return below == wish ? Text(wish) : Text(below) + " or " + Text(below + unit);
+}
+
+void CheckNotSmaller(const char* what, int64_t source, int64_t target) {
+  if (target < source) {
+    throw UsageError("--" + std::string(what) + " " + Text(target) +
+                         " is smaller than the source's " + Text(source),
+                     "", "expansion only grows");
+  }
+}
+
+}  // namespace
+
+Recipe RecipeOf(const MethodOptions& options) {
+  Recipe r;
+  r.split = options.split;
+  r.untie = options.untie;
+  switch (options.method) {
+    case Method::kLemon:
+    case Method::kLlamaPro:
+    case Method::kLesa:
+      break;
+    case Method::kNet2Net:
+      r.width = Recipe::Width::kRandomCopies;
+      r.split = Split::kEqual;
+      r.correct_norms = r.lossless = false;
+      break;
+    case Method::kFpi:
+      r.width = Recipe::Width::kCircular;
+      r.depth = Recipe::Depth::kCopy;
+      r.split = Split::kEqual;
+      r.correct_norms = r.lossless = false;
+      break;
+    case Method::kAki:
+      r.width = Recipe::Width::kCircular;
+      r.depth = Recipe::Depth::kCopy;
+      r.split = Split::kEqual;
+      r.new_rows_from_next = true;
+      r.correct_norms = r.lossless = false;
+      break;
+    case Method::kStackBert:
+    case Method::kInterpolate:
+    case Method::kSolar:
+    case Method::kSlices:
+      r.depth = Recipe::Depth::kCopy;
+      r.width = Recipe::Width::kCircular;
+      r.split = Split::kEqual;
+      r.correct_norms = r.lossless = false;
+      break;
+    case Method::kHyperCloning:
+      r.split = Split::kEqual;
+      r.untie = true;
+      break;
+    case Method::kZeroPad:
+      r.width = Recipe::Width::kIdentityPad;
+      r.lossless = false;
+      break;
+    case Method::kLigoInit:
+      r.depth = Recipe::Depth::kCopy;
+      r.correct_norms = r.lossless = false;
+      break;
+    case Method::kRandom:
+      r.fresh = true;
+      r.correct_norms = r.lossless = false;
+      break;
+  }
+  return r;
+}
+
+Sizes ResolveSizes(const arch::Architecture& a, const Sizes& source, const TargetOptions& target,
+                   const MethodOptions& options) {
+  Sizes t = source;
+  t.hidden = target.hidden.value_or(source.hidden);
+  t.layers = target.layers.value_or(source.layers);
+  t.ffn = target.ffn.value_or(source.ffn);
+  if (target.heads) {
+    t.heads = *target.heads;
+  } else if (a.head_dim_is_hidden_over_heads) {
+    if (t.hidden % source.head_dim != 0) {
+      throw ImpossibleError(
+          a.model_type + " has hidden = heads x head_dim, and " + Text(t.hidden) +
+              " is not a multiple of head_dim " + Text(source.head_dim),
+          "", "nearest legal --hidden: " + NearestMultiples(t.hidden, source.head_dim));
+    }
+    t.heads = t.hidden / source.head_dim;
+  }
+  if (target.heads && a.head_dim_is_hidden_over_heads && !target.hidden)
+    t.hidden = t.heads * source.head_dim;
+  const bool grouped = source.kv_heads != source.heads;
+  t.kv_heads = target.kv_heads.value_or(grouped ? source.kv_heads : t.heads);
+  CheckNotSmaller("hidden", source.hidden, t.hidden);
+  CheckNotSmaller("heads", source.heads, t.heads);
+  CheckNotSmaller("kv-heads", source.kv_heads, t.kv_heads);
+  CheckNotSmaller("ffn", source.ffn, t.ffn);
+  CheckNotSmaller("layers", source.layers, t.layers);
+  if (a.keys.kv_heads.empty() && t.kv_heads != t.heads) {
+    throw ImpossibleError(a.model_type + " has as many key-value heads as heads",
+                          "--kv-heads " + Text(t.kv_heads));
+  }
+  if (a.head_dim_is_hidden_over_heads && t.hidden != t.heads * source.head_dim) {
+    throw ImpossibleError(
+        a.model_type + " has hidden = heads x head_dim, and " + Text(t.heads) + " x " +
+            Text(source.head_dim) + " is not " + Text(t.hidden),
+        "",
+        "legal: --heads " + Text(std::max(source.heads, t.hidden / source.head_dim)) +
+            " --hidden " +
+            Text(std::max(source.heads, t.hidden / source.head_dim) * source.head_dim));
+  }
+  if (a.hidden_divisible_by_heads && t.hidden % t.heads != 0 && !options.allow_odd_heads) {
+    const int64_t above = (t.hidden + t.heads - 1) / t.heads * t.heads;
+    throw ImpossibleError(
+        "transformers loads " + a.model_type + " only where heads divide hidden, and " +
+            Text(t.heads) + " does not divide " + Text(t.hidden),
+        "", "nearest legal --hidden: " + Text(above) + "; --allow-odd-heads writes it anyway");
+  }
+  return t;
+}
+
+void CheckReachable(const SourceModel& source, const Sizes& target, const Recipe& recipe,
+                    const MethodOptions& options) {
+  const arch::Architecture& a = source.architecture;
+  if (target.layers > source.sizes.layers) {
+    if (!a.no_depth.empty()) {
+      throw ImpossibleError(a.model_type + " cannot grow in depth: " + a.no_depth,
+                            "--layers " + Text(target.layers));
+    }
+    arch::CheckRefusals(a, a.refuse_depth, source.config, "--layers " + Text(target.layers));
+  }
+  if (!recipe.lossless || options.allow_lossy) return;
+  const bool multiple = target.hidden % source.sizes.hidden == 0;
+  const bool layer_norm = a.norm == arch::Norm::kLayer;
+  const bool conflict =
+      a.block == arch::Block::kPost || (a.block == arch::Block::kSandwich && layer_norm);
+  if ((conflict || options.method == Method::kHyperCloning) && !multiple) {
+    throw ImpossibleError(
+        (conflict ? a.model_type + " normalises after the residual sum, so its width grows without "
+                                   "loss only to multiples of "
+                  : "hypercloning grows widths only to multiples of ") +
+            Text(source.sizes.hidden) + ", not to " + Text(target.hidden),
+        "",
+        "nearest legal --hidden: " + NearestMultiples(target.hidden, source.sizes.hidden) +
+            (conflict ? "; --allow-lossy goes on" : ""));
+  }
+  if (options.method == Method::kHyperCloning &&
+      (target.heads % source.sizes.heads != 0 || target.ffn % source.sizes.ffn != 0)) {
+    throw ImpossibleError("hypercloning grows heads and hidden units only to multiples",
+                          "--heads " + Text(target.heads) + " --ffn " + Text(target.ffn));
+  }
+}
+
+AxisMaps MakeMaps(const Sizes& source, const Sizes& target, const Recipe& recipe, uint64_t seed) {
+  const HeadMaps heads = MakeHeadMaps(source.heads, source.kv_heads, target.heads, target.kv_heads);
+  const auto make = [](AxisMap map) { return std::make_shared<const AxisMap>(std::move(map)); };
+  const auto grow = [&](int64_t from, int64_t to, bool residual) {
+    switch (recipe.width) {
+      case Recipe::Width::kRandomCopies:
+        return make(AxisMap::RandomCopies(from, to, seed));
+      case Recipe::Width::kIdentityPad:
+        return make(AxisMap::IdentityThenPad(from, to));
+      case Recipe::Width::kBlocks:
+        return make(residual ? AxisMap::Padded(from, to) : AxisMap::Circular(from, to));
+      default:
+        return make(AxisMap::Circular(from, to));
+    }
+  };
+  AxisMaps maps;
+  maps.residual = grow(source.hidden, target.hidden, true);
+  maps.transform = make(AxisMap::Circular(source.hidden, target.hidden));
+  maps.hidden = grow(source.ffn, target.ffn, false);
+  const bool pad_heads = recipe.width == Recipe::Width::kIdentityPad &&
+                         source.heads == source.kv_heads && target.heads == target.kv_heads;
+  maps.query_heads =
+      make(pad_heads ? AxisMap::IdentityThenPad(source.heads, target.heads) : heads.query);
+  maps.kv_heads = make(pad_heads ? AxisMap::IdentityThenPad(source.kv_heads, target.kv_heads)
+                                 : heads.key_value);
+  maps.query = make(AxisMap::Blocks(*maps.query_heads, source.head_dim));
+  maps.key_value = make(AxisMap::Blocks(*maps.kv_heads, source.head_dim));
+  return maps;
+}
+
+double ResidualShare(const AxisMaps& maps) {
+  const AxisMap& residual = *maps.residual;
+  return static_cast<double>(residual.size() - residual.pads()) /
+         static_cast<double>(residual.size());
+}
+
+int64_t ResidualCopies(const AxisMaps& maps) {
+  return maps.residual->copies().empty() ? 1 : maps.residual->copies()[0];
+}
+
+}  // namespace orchard::expand
