@@ -1,7 +1,6 @@
 // The target's configuration: the source's with sizes, epsilon, ties and per-layer lists replaced.
 #pragma once
 
-
 #include "expand/plan.h"
 
 namespace orchard::expand {
