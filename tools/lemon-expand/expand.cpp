@@ -1,0 +1,184 @@
+// lemon-expand expand: writes a bigger model that computes the same function. Also finalize, for expansions made in parts.
+#include "expand/expand_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/logging.h"
+#include "base/number_format.h"
+#include "base/thread_pool.h"
+#include "io/json_file.h"
+#include "lemon-expand/commands.h"
+#include "lemon-expand/expand_command.h"
+#include "run/progress.h"
+
+namespace orchard::lemon_expand {
+namespace {
+
+using arch::Json;
+
+struct ExpandCommandOptions {
+  std::filesystem::path source, destination, plan;
+  expand::TargetOptions target;
+  expand::MethodOptions method;
+  int64_t shard_size = 5'000'000'000;
+  int64_t max_ram = 1'000'000'000;
+  std::string part = "1/1";
+  bool hash_sources = true;
+
+  void Fields(cli::FieldVisitor& f) {
+    f.Positional("source", source, "model to grow: Hugging Face directory or safetensors file");
+    f.Positional("destination", destination, "directory of the new model");
+    f("plan", plan, "sizes and method from `lemon-expand plan -o FILE`");
+    f.Section("target", target);
+    f.Section("method", method);
+    f("shard_size", shard_size, "largest file of the target", cli::Bytes(1));
+    f("max_ram", max_ram, "bound on memory for buffers", cli::Bytes(1 << 20));
+    f("part", part, "write the i-th of n groups of shards: i/n; `finalize` joins them");
+    f("hash_sources", hash_sources, "record the SHA-256 of every source tensor");
+  }
+};
+
+// "2/8" -> {2, 8}.
+std::pair<int64_t, int64_t> ParsePart(const std::string& text) {
+  int64_t part = 0, parts = 0;
+  int used = 0;
+  if (std::sscanf(text.c_str(), "%ld/%ld%n", &part, &parts, &used) != 2 || used != static_cast<int>(text.size()) ||
+      part < 1 || parts < part) {
+    throw UsageError("--part is '" + text + "'", "", "i/n with 1 <= i <= n, e.g. 2/8");
+  }
+  return {part, parts};
+}
+
+// A plan file stands behind the flags: what the command line gives wins.
+void ReadPlan(const std::filesystem::path& path, expand::TargetOptions& target) {
+  if (path.empty()) return;
+  const nlohmann::json plan = io::ReadJsonFile(path);
+  if (!plan.is_object() || !plan.contains("target") || !plan["target"].is_object()) {
+    throw DataError("not a plan: there is no object 'target'", path.string());
+  }
+  const auto take = [&](const char* key, std::optional<int64_t>& value) {
+    const auto it = plan["target"].find(key);
+    if (value || it == plan["target"].end()) return;
+    if (!it->is_number_integer()) throw DataError(std::string("'target.") + key + "' is not a whole number", path.string());
+    value = it->get<int64_t>();
+  };
+  take("hidden", target.hidden);
+  take("heads", target.heads);
+  take("kv_heads", target.kv_heads);
+  take("ffn", target.ffn);
+  take("layers", target.layers);
+}
+
+Json Result(const expand::Plan& plan, const expand::ExpandReport& report, const std::filesystem::path& destination) {
+  return {{"destination", destination.string()},
+          {"finalized", report.finalized},
+          {"parameters", plan.parameters()},
+          {"bytes", plan.bytes()},
+          {"bytes_written", report.bytes_written},
+          {"shards_written", report.shards_written},
+          {"shards_kept", report.shards_kept},
+          {"seconds", report.seconds},
+          {"exactness", expand::Name(plan.exactness)},
+          {"lossless", plan.lossless},
+          {"target", SizesJson(plan.target)},
+          {"warnings", plan.warnings}};
+}
+
+int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
+  ExpandCommandOptions options = given;
+  ReadPlan(options.plan, options.target);
+  const auto [part, parts] = ParsePart(options.part);
+  const expand::SourceModel source = expand::OpenModel(options.source, options.method.arch_map);
+  io::RefuseQuantized(source.weights);
+  const expand::Plan plan = expand::MakePlan(source, options.target, options.method);
+  for (const std::string& warning : plan.warnings) LogWarning(warning);
+
+  expand::ExpandOptions run;
+  run.shard_size = options.shard_size;
+  run.max_ram = options.max_ram;
+  run.threads = static_cast<int>(context.common.threads > 0 ? context.common.threads : DefaultThreads());
+  run.seed = static_cast<uint64_t>(context.common.seed);
+  run.part = part;
+  run.parts = parts;
+  run.resume = context.common.resume;
+  run.force = context.common.force;
+  run.hash_sources = options.hash_sources;
+  expand::ExpandReport report;
+  if (!context.common.dry_run) {
+    run::ProgressOptions progress_options;
+    progress_options.enabled = !context.common.no_progress && !context.common.quiet;
+    run::Progress progress("expand", expand::PartBytes(plan, run), "B", progress_options);
+    run.on_progress = [&](int64_t bytes) { progress.Advance(bytes); };
+    report = expand::ExpandModel(source, plan, options.method, options.destination, run);
+  }
+  if (context.common.json) {
+    fmt::print("{}\n", Result(plan, report, options.destination).dump());
+  } else {
+    PrintPlanSummary(source, plan);
+    if (!context.common.dry_run) {
+      fmt::print("wrote {} in {} ({}/s) to {}{}\n", FormatBytes(report.bytes_written), FormatDuration(report.seconds),
+                 FormatBytes(static_cast<uint64_t>(static_cast<double>(report.bytes_written) / std::max(1e-9, report.seconds))),
+                 options.destination.string(), report.finalized ? "" : ".partial; `lemon-expand finalize` joins the parts");
+    }
+  }
+  return 0;
+}
+
+struct FinalizeOptions {
+  std::filesystem::path destination;
+  void Fields(cli::FieldVisitor& f) {
+    f.Positional("destination", destination, "directory of the new model, as given to `expand --part`");
+  }
+};
+
+int RunFinalize(const FinalizeOptions& options, const cli::Context& context) {
+  expand::Finalize(options.destination, context.common.force);
+  if (context.common.json) {
+    fmt::print("{}\n", Json({{"destination", options.destination.string()}, {"finalized", true}}).dump());
+  } else {
+    fmt::print("{} is complete\n", options.destination.string());
+  }
+  return 0;
+}
+
+}  // namespace
+
+Json SizesJson(const arch::Sizes& s) {
+  return {{"hidden", s.hidden},     {"layers", s.layers},     {"heads", s.heads},
+          {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim}, {"ffn", s.ffn}};
+}
+
+void PrintPlanSummary(const expand::SourceModel& source, const expand::Plan& plan) {
+  const auto sizes = [](const arch::Sizes& s) {
+    return fmt::format("{} layers, width {}, {} heads{} of {}, MLP {}", s.layers, s.hidden, s.heads,
+                       s.kv_heads == s.heads ? "" : fmt::format(" ({} key-value)", s.kv_heads), s.head_dim, s.ffn);
+  };
+  int64_t before = 0;
+  for (const io::TensorInfo& tensor : source.weights.tensors()) before += tensor.elements();
+  fmt::print("{}: {}\n", source.architecture.model_type, source.path.string());
+  fmt::print("  from {} ({} parameters)\n  to   {} ({} parameters)\n", sizes(plan.source),
+             FormatCount(static_cast<double>(before)), sizes(plan.target),
+             FormatCount(static_cast<double>(plan.parameters())));
+  fmt::print("  method {}, {}, exactness class {}\n", expand::Name(plan.method),
+             plan.lossless ? "computes the same function" : "does not keep the function",
+             expand::Name(plan.exactness));
+}
+
+void AddExpand(cli::Program& program) {
+  program.Add<ExpandCommandOptions>(
+      {.name = "expand",
+       .summary = "writes a bigger model that computes the same function",
+       .example = "lemon-expand expand all-MiniLM-L6-v2 bigger --hidden 768 --layers 12 --ffn 3072"},
+      RunExpand);
+  program.Add<FinalizeOptions>({.name = "finalize",
+                                .summary = "completes an expansion whose parts were written by `expand --part`",
+                                .example = "lemon-expand finalize bigger"},
+                               RunFinalize);
+}
+
+}  // namespace orchard::lemon_expand
