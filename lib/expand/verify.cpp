@@ -1,0 +1,301 @@
+#include "expand/verify.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/philox.h"
+#include "base/thread_pool.h"
+#include "expand/logits_compare.h"
+#include "expand/provenance.h"
+#include "nn/loss.h"
+#include "nn/model_directory.h"
+#include "nn/transformer.h"
+#include "io/text/encoding.h"
+#include "io/text/tokenizer.h"
+
+namespace orchard::expand {
+namespace {
+
+namespace fs = std::filesystem;
+
+at::ScalarType ToScalarType(ComputeType compute) {
+  switch (compute) {
+    case ComputeType::kF32:
+      return at::kFloat;
+    case ComputeType::kBf16:
+      return at::kBFloat16;
+    default:
+      return at::kDouble;
+  }
+}
+
+// ---- inputs ---------------------------------------------------------------------------------------------------------------------
+
+at::Tensor RandomTokens(const nn::TransformerConfig& config, int64_t batch, int64_t length, uint64_t seed) {
+  const int64_t longest = config.positions > 0 ? std::min(length, config.positions) : length;
+  at::Tensor tokens = at::empty({batch, longest}, at::kLong);
+  const Philox2 key = PhiloxKey(seed, Hash64("verify tokens"));
+  int64_t* out = tokens.mutable_data_ptr<int64_t>();
+  for (int64_t i = 0; i < tokens.numel(); ++i) {
+    out[i] = static_cast<int64_t>(static_cast<uint64_t>(PhiloxAt(key, i).word[0]) * config.vocab >> 32);
+  }
+  return tokens;
+}
+
+at::Tensor RandomImages(const nn::TransformerConfig& config, int64_t batch, uint64_t seed) {
+  at::Tensor images = at::empty({batch, config.channels, config.image_height, config.image_width}, at::kDouble);
+  const Philox2 key = PhiloxKey(seed, Hash64("verify images"));
+  double* out = images.mutable_data_ptr<double>();
+  for (int64_t i = 0; i < images.numel(); ++i) out[i] = NoiseInteger(PhiloxAt(key, i)) * kNoiseUnit;
+  return images;
+}
+
+// The first `batch` lines of a text, cut to `length` tokens, padded with the tokenizer's padding.
+nn::Batch TextBatch(const fs::path& text, const fs::path& model, int64_t batch, int64_t length) {
+  const text::Tokenizer tokenizer = text::Tokenizer::Open(model);
+  std::ifstream in(text);
+  if (!in) throw DataError("cannot open the text", text.string());
+  std::vector<std::vector<int64_t>> rows;
+  size_t longest = 0;
+  for (std::string line; static_cast<int64_t>(rows.size()) < batch && std::getline(in, line);) {
+    if (line.empty()) continue;
+    const std::vector<int32_t> ids = tokenizer.Encode(line, {.pad = false}).ids;
+    rows.emplace_back(ids.begin(), ids.begin() + std::min<size_t>(ids.size(), length));
+    longest = std::max(longest, rows.back().size());
+  }
+  if (rows.empty()) throw DataError("no text in it", text.string());
+  const auto n = static_cast<int64_t>(rows.size()), width = static_cast<int64_t>(longest);
+  nn::Batch result;
+  result.tokens = at::zeros({n, width}, at::kLong);
+  result.attention_mask = at::zeros({n, width}, at::kLong);
+  for (int64_t i = 0; i < n; ++i) {
+    for (size_t t = 0; t < rows[i].size(); ++t) {
+      result.tokens[i][static_cast<int64_t>(t)] = rows[i][t];
+      result.attention_mask[i][static_cast<int64_t>(t)] = 1;
+    }
+  }
+  return result;
+}
+
+nn::Batch MakeBatch(const nn::ModelDirectory& model, const fs::path& path, const VerifyOptions& options, uint64_t seed) {
+  const nn::TransformerConfig& config = model.config();
+  nn::Batch batch;
+  if (config.is_image()) {
+    batch.images = RandomImages(config, options.batch, seed).to(ToScalarType(options.compute));
+  } else if (!options.tokens.empty()) {
+    batch = TextBatch(options.tokens, path, options.batch, options.length);
+  } else {
+    batch.tokens = RandomTokens(config, options.batch, options.length, seed);
+  }
+  return batch;
+}
+
+// ---- one layer at a time --------------------------------------------------------------------------------------------------------
+
+// A model of which one part is in memory.
+class StreamedModel {
+ public:
+  StreamedModel(const fs::path& path, const arch::Architecture* architecture, at::ScalarType compute)
+      : directory_(nn::ModelDirectory::Open(path, architecture)), compute_(compute), frame_(Load(-1)) {}
+
+  const nn::ModelDirectory& directory() const { return directory_; }
+  const nn::TransformerConfig& config() const { return directory_.config(); }
+  int64_t largest_bytes() const { return largest_bytes_; }
+
+  void Begin(const nn::Batch& batch) {
+    sequence_ = frame_.Prepare(batch);
+    x_ = frame_.Embed(batch);
+  }
+  void Advance(int64_t layer) { x_ = Load(layer).Layer(layer, x_, sequence_); }
+  nn::ModelOutput Head() const { return frame_.Head(x_, sequence_); }
+  const at::Tensor& x() const { return x_; }
+
+ private:
+  nn::Transformer Load(int64_t layer) {
+    nn::Parameters parameters = directory_.Load({.dtype = compute_, .layer = layer});
+    int64_t bytes = 0;
+    for (const nn::Parameter& p : parameters.all()) bytes += static_cast<int64_t>(p.value.nbytes());
+    largest_bytes_ = std::max(largest_bytes_, bytes);
+    return nn::Transformer(directory_.config(), std::move(parameters), compute_);
+  }
+
+  nn::ModelDirectory directory_;
+  at::ScalarType compute_;
+  int64_t largest_bytes_ = 0;
+  nn::Transformer frame_;  // all but the layers
+  nn::Sequence sequence_;
+  at::Tensor x_;
+};
+
+double Largest(const at::Tensor& t) { return t.numel() == 0 ? 0 : t.abs().max().to(at::kDouble).item<double>(); }
+
+// Source residual stream [N, T, D_S] against the target's [N, T, D_T].
+Deviation CompareStream(const std::string& place, const at::Tensor& source, const at::Tensor& target, const Provenance& provenance) {
+  Deviation d{.place = place};
+  for (const CopyRun& run : provenance.residual.copy_runs()) {
+    const at::Tensor from = source.narrow(-1, run.source, run.length);
+    for (int64_t t : run.targets) {
+      d.largest = std::max(d.largest, Largest(target.narrow(-1, t, run.length) - from));
+    }
+  }
+  const at::Tensor promise = provenance.mean_padding ? source.mean(-1, true) : at::zeros({1}, source.options());
+  for (const PadRun& run : provenance.residual.pad_runs()) {
+    d.padding = std::max(d.padding, Largest(target.narrow(-1, run.target, run.length) - promise));
+  }
+  d.relative = std::max(d.largest, d.padding) / std::max(Largest(source), 1e-300);
+  return d;
+}
+
+Deviation CompareOutput(const std::string& place, const at::Tensor& source, const at::Tensor& target) {
+  Deviation d{.place = place};
+  d.largest = Largest(target - source);
+  d.relative = d.largest / std::max(Largest(source), 1e-300);
+  return d;
+}
+
+// Every copy of a vector that is as wide as the residual stream.
+Deviation CompareCopies(const std::string& place, const at::Tensor& source, const at::Tensor& target) {
+  Deviation d{.place = place};
+  const int64_t width = source.size(-1);
+  for (int64_t at = 0; at + width <= target.size(-1); at += width) {
+    d.largest = std::max(d.largest, Largest(target.narrow(-1, at, width) - source));
+  }
+  d.relative = d.largest / std::max(Largest(source), 1e-300);
+  return d;
+}
+
+void CompareLogits(const at::Tensor& source, const at::Tensor& target, VerifyResult& result) {
+  const at::Tensor a = source.to(at::kDouble).reshape({-1, source.size(-1)}).contiguous();
+  const at::Tensor b = target.to(at::kDouble).reshape({-1, source.size(-1)}).contiguous();
+  std::vector<LogitsComparison> rows(a.size(0));
+  ThreadPool pool(DefaultThreads());
+  LogitsCompare({.type = FloatType::kF64,
+                 .rows = a.size(0),
+                 .classes = a.size(1),
+                 .a = a.const_data_ptr(),
+                 .b = b.const_data_ptr(),
+                 .result = rows.data()},
+                pool);
+  double divergence = 0, agree = 0;
+  for (const LogitsComparison& row : rows) {
+    divergence += row.kullback_leibler;
+    agree += row.top_agrees;
+  }
+  result.kullback_leibler = divergence / static_cast<double>(rows.size());
+  result.top1_agreement = agree / static_cast<double>(rows.size());
+}
+
+// Pairwise cosines of mean-pooled hidden states [N, T, D].
+at::Tensor SentenceCosines(const at::Tensor& hidden, const at::Tensor& padding) {
+  const at::Tensor weights = padding.defined() ? padding.to(hidden.scalar_type()).unsqueeze(-1)
+                                               : at::ones({hidden.size(0), hidden.size(1), 1}, hidden.options());
+  const at::Tensor pooled = (hidden * weights).sum(1) / weights.sum(1);
+  const at::Tensor unit = pooled / pooled.norm(2, -1, true);
+  return at::mm(unit, unit.t());
+}
+
+void CompareHidden(const nn::ModelOutput& source, const nn::ModelOutput& target, const nn::Batch& batch,
+                   VerifyResult& result) {
+  result.outputs.push_back(CompareCopies("hidden states", source.hidden, target.hidden));
+  if (source.hidden.size(0) > 1) {
+    result.cosine_difference = Largest(SentenceCosines(target.hidden.to(at::kDouble), batch.attention_mask) -
+                                       SentenceCosines(source.hidden.to(at::kDouble), batch.attention_mask));
+  }
+}
+
+void CompareOutputs(const nn::ModelOutput& source, const nn::ModelOutput& target, const nn::Batch& batch, bool causal,
+                    VerifyResult& result) {
+  if (source.token_logits.defined()) {
+    result.outputs.push_back(CompareOutput("token logits", source.token_logits, target.token_logits));
+    CompareLogits(source.token_logits, target.token_logits, result);
+    if (causal && batch.tokens.size(1) > 1) {
+      const at::Tensor next = nn::NextTokens(batch.tokens, batch.attention_mask);
+      result.loss_source = nn::TokenLoss(source.token_logits, next).to(at::kDouble).item<double>();
+      result.loss_target = nn::TokenLoss(target.token_logits, next).to(at::kDouble).item<double>();
+    }
+  }
+  if (source.class_logits.defined()) {
+    result.outputs.push_back(CompareOutput("class logits", source.class_logits, target.class_logits));
+    CompareLogits(source.class_logits, target.class_logits, result);
+  }
+  if (result.outputs.empty()) CompareHidden(source, target, batch, result);
+  if (source.pooled.defined() && target.pooled.defined()) {
+    result.outputs.push_back(CompareCopies("pooled", source.pooled, target.pooled));
+  }
+}
+
+// Largest relative difference that rounding alone explains (docs/methods/lemon-expand.md, "Exactness classes and tolerances").
+double AutomaticTolerance(const Provenance& provenance, ComputeType compute, int64_t layers, bool sixteen_bits) {
+  double stored = 1e-11;
+  if (provenance.exactness == "A'") stored = 2e-6;
+  if (provenance.exactness == "B") stored = sixteen_bits ? 2e-2 : 2e-6;
+  if (provenance.exactness == "C") stored = std::max(1e-9, 50 * provenance.epsilon);
+  if (compute == ComputeType::kF64) return stored;
+  const double arithmetic = compute == ComputeType::kF32 ? 1e-5 : 2e-2;
+  return std::max(stored, arithmetic * std::sqrt(static_cast<double>(layers)));
+}
+
+bool HasSixteenBits(const io::Checkpoint& weights) {
+  return std::any_of(weights.tensors().begin(), weights.tensors().end(), [](const io::TensorInfo& t) {
+    return t.dtype == io::DType::kBF16 || t.dtype == io::DType::kF16;
+  });
+}
+
+}  // namespace
+
+VerifyResult Verify(const fs::path& source_path, const fs::path& target_path, const VerifyOptions& options, uint64_t seed,
+                    const fs::path& arch_map, const std::function<void(int64_t, int64_t)>& on_layer) {
+  const c10::NoGradGuard no_grad;
+  const at::ScalarType compute = ToScalarType(options.compute);
+  std::optional<arch::Architecture> own;
+  if (!arch_map.empty()) own = arch::LoadArchitecture(arch_map);
+  StreamedModel source(source_path, own ? &*own : nullptr, compute);
+  StreamedModel target(target_path, own ? &*own : nullptr, compute);
+  const Provenance provenance = ReadProvenance(target_path, target.directory().architecture(), source.config().layers,
+                                               target.config().layers, source.config().hidden, target.config().hidden);
+  const nn::Batch batch = MakeBatch(source.directory(), source_path, options, seed);
+
+  VerifyResult result;
+  result.exactness = provenance.exactness;
+  result.tolerance = options.tolerance.value_or(AutomaticTolerance(
+      provenance, options.compute, target.config().layers, HasSixteenBits(target.directory().checkpoint())));
+  source.Begin(batch);
+  target.Begin(batch);
+  const auto compare = [&](const std::string& place) {
+    if (!provenance.known) return;
+    result.layers.push_back(CompareStream(place, source.x(), target.x(), provenance));
+  };
+  compare("embedding");
+  const int64_t layers = target.config().layers;
+  int64_t source_layer = 0;
+  for (int64_t t = 0; t < layers; ++t) {
+    target.Advance(t);
+    if (!provenance.layers[t].neutral && source_layer < source.config().layers) source.Advance(source_layer++);
+    // In a Post-LN model the norm before a new layer is plain; its own gain comes at the end of the new layers.
+    const bool between = provenance.post_norm && t + 1 < layers && provenance.layers[t + 1].neutral;
+    if (!between) compare("layer " + std::to_string(t));
+    if (on_layer) on_layer(t + 1, layers);
+  }
+  while (source_layer < source.config().layers) source.Advance(source_layer++);
+  CompareOutputs(source.Head(), target.Head(), batch, source.config().causal, result);
+
+  for (const std::vector<Deviation>* list : {&result.layers, &result.outputs}) {
+    for (const Deviation& d : *list) {
+      if (result.first_bad.empty() && !(d.relative <= result.tolerance)) result.first_bad = d.place;
+    }
+  }
+  for (const Deviation& d : result.outputs) result.relative = std::max(result.relative, d.relative);
+  result.passed = result.first_bad.empty();
+  result.source_bytes = source.largest_bytes();
+  result.target_bytes = target.largest_bytes();
+  return result;
+}
+
+}  // namespace orchard::expand
