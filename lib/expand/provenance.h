@@ -12,18 +12,20 @@
 namespace orchard::expand {
 
 struct Provenance {
-  bool known = false;          // lemon_expand.json is there and promises the source's function
-  std::string exactness = "?"; // class A, A', B or C
+  bool known = false;           // lemon_expand.json is there and promises the source's function
+  std::string exactness = "?";  // class A, A', B or C
   AxisMap residual;
-  bool mean_padding = false;   // padding of the residual stream holds the mean of its copies; else zero
+  bool mean_padding =
+      false;  // padding of the residual stream holds the mean of its copies; else zero
   bool post_norm = false;
   std::vector<LayerPlan> layers;
-  double epsilon = 0;          // of the norms, before
+  double epsilon = 0;  // of the norms, before
 };
 
-// Without lemon_expand.json the layers are taken one to one and only outputs can be compared. Throws DataError where the file does
-// not fit the model beside it.
-Provenance ReadProvenance(const std::filesystem::path& model, const arch::Architecture& architecture, int64_t source_layers,
+// Without lemon_expand.json the layers are taken one to one and only outputs can be compared.
+// Throws DataError where the file does not fit the model beside it.
+Provenance ReadProvenance(const std::filesystem::path& model,
+                          const arch::Architecture& architecture, int64_t source_layers,
                           int64_t target_layers, int64_t source_hidden, int64_t target_hidden);
 
 }  // namespace orchard::expand

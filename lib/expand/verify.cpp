@@ -14,11 +14,11 @@
 #include "base/thread_pool.h"
 #include "expand/logits_compare.h"
 #include "expand/provenance.h"
+#include "io/text/encoding.h"
+#include "io/text/tokenizer.h"
 #include "nn/loss.h"
 #include "nn/model_directory.h"
 #include "nn/transformer.h"
-#include "io/text/encoding.h"
-#include "io/text/tokenizer.h"
 
 namespace orchard::expand {
 namespace {
@@ -36,21 +36,25 @@ at::ScalarType ToScalarType(ComputeType compute) {
   }
 }
 
-// ---- inputs ---------------------------------------------------------------------------------------------------------------------
+// ---- inputs
+// ---------------------------------------------------------------------------------------------------------------------
 
-at::Tensor RandomTokens(const nn::TransformerConfig& config, int64_t batch, int64_t length, uint64_t seed) {
+at::Tensor RandomTokens(const nn::TransformerConfig& config, int64_t batch, int64_t length,
+                        uint64_t seed) {
   const int64_t longest = config.positions > 0 ? std::min(length, config.positions) : length;
   at::Tensor tokens = at::empty({batch, longest}, at::kLong);
   const Philox2 key = PhiloxKey(seed, Hash64("verify tokens"));
   int64_t* out = tokens.mutable_data_ptr<int64_t>();
   for (int64_t i = 0; i < tokens.numel(); ++i) {
-    out[i] = static_cast<int64_t>(static_cast<uint64_t>(PhiloxAt(key, i).word[0]) * config.vocab >> 32);
+    out[i] =
+        static_cast<int64_t>(static_cast<uint64_t>(PhiloxAt(key, i).word[0]) * config.vocab >> 32);
   }
   return tokens;
 }
 
 at::Tensor RandomImages(const nn::TransformerConfig& config, int64_t batch, uint64_t seed) {
-  at::Tensor images = at::empty({batch, config.channels, config.image_height, config.image_width}, at::kDouble);
+  at::Tensor images =
+      at::empty({batch, config.channels, config.image_height, config.image_width}, at::kDouble);
   const Philox2 key = PhiloxKey(seed, Hash64("verify images"));
   double* out = images.mutable_data_ptr<double>();
   for (int64_t i = 0; i < images.numel(); ++i) out[i] = NoiseInteger(PhiloxAt(key, i)) * kNoiseUnit;
@@ -84,7 +88,8 @@ nn::Batch TextBatch(const fs::path& text, const fs::path& model, int64_t batch, 
   return result;
 }
 
-nn::Batch MakeBatch(const nn::ModelDirectory& model, const fs::path& path, const VerifyOptions& options, uint64_t seed) {
+nn::Batch MakeBatch(const nn::ModelDirectory& model, const fs::path& path,
+                    const VerifyOptions& options, uint64_t seed) {
   const nn::TransformerConfig& config = model.config();
   nn::Batch batch;
   if (config.is_image()) {
@@ -97,13 +102,17 @@ nn::Batch MakeBatch(const nn::ModelDirectory& model, const fs::path& path, const
   return batch;
 }
 
-// ---- one layer at a time --------------------------------------------------------------------------------------------------------
+// ---- one layer at a time
+// --------------------------------------------------------------------------------------------------------
 
 // A model of which one part is in memory.
 class StreamedModel {
  public:
-  StreamedModel(const fs::path& path, const arch::Architecture* architecture, at::ScalarType compute)
-      : directory_(nn::ModelDirectory::Open(path, architecture)), compute_(compute), frame_(Load(-1)) {}
+  StreamedModel(const fs::path& path, const arch::Architecture* architecture,
+                at::ScalarType compute)
+      : directory_(nn::ModelDirectory::Open(path, architecture)),
+        compute_(compute),
+        frame_(Load(-1)) {}
 
   const nn::ModelDirectory& directory() const { return directory_; }
   const nn::TransformerConfig& config() const { return directory_.config(); }
@@ -134,10 +143,13 @@ class StreamedModel {
   at::Tensor x_;
 };
 
-double Largest(const at::Tensor& t) { return t.numel() == 0 ? 0 : t.abs().max().to(at::kDouble).item<double>(); }
+double Largest(const at::Tensor& t) {
+  return t.numel() == 0 ? 0 : t.abs().max().to(at::kDouble).item<double>();
+}
 
 // Source residual stream [N, T, D_S] against the target's [N, T, D_T].
-Deviation CompareStream(const std::string& place, const at::Tensor& source, const at::Tensor& target, const Provenance& provenance) {
+Deviation CompareStream(const std::string& place, const at::Tensor& source,
+                        const at::Tensor& target, const Provenance& provenance) {
   Deviation d{.place = place};
   for (const CopyRun& run : provenance.residual.copy_runs()) {
     const at::Tensor from = source.narrow(-1, run.source, run.length);
@@ -145,7 +157,8 @@ Deviation CompareStream(const std::string& place, const at::Tensor& source, cons
       d.largest = std::max(d.largest, Largest(target.narrow(-1, t, run.length) - from));
     }
   }
-  const at::Tensor promise = provenance.mean_padding ? source.mean(-1, true) : at::zeros({1}, source.options());
+  const at::Tensor promise =
+      provenance.mean_padding ? source.mean(-1, true) : at::zeros({1}, source.options());
   for (const PadRun& run : provenance.residual.pad_runs()) {
     d.padding = std::max(d.padding, Largest(target.narrow(-1, run.target, run.length) - promise));
   }
@@ -153,7 +166,8 @@ Deviation CompareStream(const std::string& place, const at::Tensor& source, cons
   return d;
 }
 
-Deviation CompareOutput(const std::string& place, const at::Tensor& source, const at::Tensor& target) {
+Deviation CompareOutput(const std::string& place, const at::Tensor& source,
+                        const at::Tensor& target) {
   Deviation d{.place = place};
   d.largest = Largest(target - source);
   d.relative = d.largest / std::max(Largest(source), 1e-300);
@@ -161,7 +175,8 @@ Deviation CompareOutput(const std::string& place, const at::Tensor& source, cons
 }
 
 // Every copy of a vector that is as wide as the residual stream.
-Deviation CompareCopies(const std::string& place, const at::Tensor& source, const at::Tensor& target) {
+Deviation CompareCopies(const std::string& place, const at::Tensor& source,
+                        const at::Tensor& target) {
   Deviation d{.place = place};
   const int64_t width = source.size(-1);
   for (int64_t at = 0; at + width <= target.size(-1); at += width) {
@@ -194,26 +209,29 @@ void CompareLogits(const at::Tensor& source, const at::Tensor& target, VerifyRes
 
 // Pairwise cosines of mean-pooled hidden states [N, T, D].
 at::Tensor SentenceCosines(const at::Tensor& hidden, const at::Tensor& padding) {
-  const at::Tensor weights = padding.defined() ? padding.to(hidden.scalar_type()).unsqueeze(-1)
-                                               : at::ones({hidden.size(0), hidden.size(1), 1}, hidden.options());
+  const at::Tensor weights = padding.defined()
+                                 ? padding.to(hidden.scalar_type()).unsqueeze(-1)
+                                 : at::ones({hidden.size(0), hidden.size(1), 1}, hidden.options());
   const at::Tensor pooled = (hidden * weights).sum(1) / weights.sum(1);
   const at::Tensor unit = pooled / pooled.norm(2, -1, true);
   return at::mm(unit, unit.t());
 }
 
-void CompareHidden(const nn::ModelOutput& source, const nn::ModelOutput& target, const nn::Batch& batch,
-                   VerifyResult& result) {
+void CompareHidden(const nn::ModelOutput& source, const nn::ModelOutput& target,
+                   const nn::Batch& batch, VerifyResult& result) {
   result.outputs.push_back(CompareCopies("hidden states", source.hidden, target.hidden));
   if (source.hidden.size(0) > 1) {
-    result.cosine_difference = Largest(SentenceCosines(target.hidden.to(at::kDouble), batch.attention_mask) -
-                                       SentenceCosines(source.hidden.to(at::kDouble), batch.attention_mask));
+    result.cosine_difference =
+        Largest(SentenceCosines(target.hidden.to(at::kDouble), batch.attention_mask) -
+                SentenceCosines(source.hidden.to(at::kDouble), batch.attention_mask));
   }
 }
 
-void CompareOutputs(const nn::ModelOutput& source, const nn::ModelOutput& target, const nn::Batch& batch, bool causal,
-                    VerifyResult& result) {
+void CompareOutputs(const nn::ModelOutput& source, const nn::ModelOutput& target,
+                    const nn::Batch& batch, bool causal, VerifyResult& result) {
   if (source.token_logits.defined()) {
-    result.outputs.push_back(CompareOutput("token logits", source.token_logits, target.token_logits));
+    result.outputs.push_back(
+        CompareOutput("token logits", source.token_logits, target.token_logits));
     CompareLogits(source.token_logits, target.token_logits, result);
     if (causal && batch.tokens.size(1) > 1) {
       const at::Tensor next = nn::NextTokens(batch.tokens, batch.attention_mask);
@@ -222,7 +240,8 @@ void CompareOutputs(const nn::ModelOutput& source, const nn::ModelOutput& target
     }
   }
   if (source.class_logits.defined()) {
-    result.outputs.push_back(CompareOutput("class logits", source.class_logits, target.class_logits));
+    result.outputs.push_back(
+        CompareOutput("class logits", source.class_logits, target.class_logits));
     CompareLogits(source.class_logits, target.class_logits, result);
   }
   if (result.outputs.empty()) CompareHidden(source, target, batch, result);
@@ -231,8 +250,10 @@ void CompareOutputs(const nn::ModelOutput& source, const nn::ModelOutput& target
   }
 }
 
-// Largest relative difference that rounding alone explains (docs/methods/lemon-expand.md, "Exactness classes and tolerances").
-double AutomaticTolerance(const Provenance& provenance, ComputeType compute, int64_t layers, bool sixteen_bits) {
+// Largest relative difference that rounding alone explains (docs/methods/lemon-expand.md,
+// "Exactness classes and tolerances").
+double AutomaticTolerance(const Provenance& provenance, ComputeType compute, int64_t layers,
+                          bool sixteen_bits) {
   double stored = 1e-11;
   if (provenance.exactness == "A'") stored = 2e-6;
   if (provenance.exactness == "B") stored = sixteen_bits ? 2e-2 : 2e-6;
@@ -243,29 +264,33 @@ double AutomaticTolerance(const Provenance& provenance, ComputeType compute, int
 }
 
 bool HasSixteenBits(const io::Checkpoint& weights) {
-  return std::any_of(weights.tensors().begin(), weights.tensors().end(), [](const io::TensorInfo& t) {
-    return t.dtype == io::DType::kBF16 || t.dtype == io::DType::kF16;
-  });
+  return std::any_of(weights.tensors().begin(), weights.tensors().end(),
+                     [](const io::TensorInfo& t) {
+                       return t.dtype == io::DType::kBF16 || t.dtype == io::DType::kF16;
+                     });
 }
 
 }  // namespace
 
-VerifyResult Verify(const fs::path& source_path, const fs::path& target_path, const VerifyOptions& options, uint64_t seed,
-                    const fs::path& arch_map, const std::function<void(int64_t, int64_t)>& on_layer) {
+VerifyResult Verify(const fs::path& source_path, const fs::path& target_path,
+                    const VerifyOptions& options, uint64_t seed, const fs::path& arch_map,
+                    const std::function<void(int64_t, int64_t)>& on_layer) {
   const c10::NoGradGuard no_grad;
   const at::ScalarType compute = ToScalarType(options.compute);
   std::optional<arch::Architecture> own;
   if (!arch_map.empty()) own = arch::LoadArchitecture(arch_map);
   StreamedModel source(source_path, own ? &*own : nullptr, compute);
   StreamedModel target(target_path, own ? &*own : nullptr, compute);
-  const Provenance provenance = ReadProvenance(target_path, target.directory().architecture(), source.config().layers,
-                                               target.config().layers, source.config().hidden, target.config().hidden);
+  const Provenance provenance =
+      ReadProvenance(target_path, target.directory().architecture(), source.config().layers,
+                     target.config().layers, source.config().hidden, target.config().hidden);
   const nn::Batch batch = MakeBatch(source.directory(), source_path, options, seed);
 
   VerifyResult result;
   result.exactness = provenance.exactness;
-  result.tolerance = options.tolerance.value_or(AutomaticTolerance(
-      provenance, options.compute, target.config().layers, HasSixteenBits(target.directory().checkpoint())));
+  result.tolerance = options.tolerance.value_or(
+      AutomaticTolerance(provenance, options.compute, target.config().layers,
+                         HasSixteenBits(target.directory().checkpoint())));
   source.Begin(batch);
   target.Begin(batch);
   const auto compare = [&](const std::string& place) {
@@ -277,8 +302,10 @@ VerifyResult Verify(const fs::path& source_path, const fs::path& target_path, co
   int64_t source_layer = 0;
   for (int64_t t = 0; t < layers; ++t) {
     target.Advance(t);
-    if (!provenance.layers[t].neutral && source_layer < source.config().layers) source.Advance(source_layer++);
-    // In a Post-LN model the norm before a new layer is plain; its own gain comes at the end of the new layers.
+    if (!provenance.layers[t].neutral && source_layer < source.config().layers)
+      source.Advance(source_layer++);
+    // In a Post-LN model the norm before a new layer is plain; its own gain comes at the end of the
+    // new layers.
     const bool between = provenance.post_norm && t + 1 < layers && provenance.layers[t + 1].neutral;
     if (!between) compare("layer " + std::to_string(t));
     if (on_layer) on_layer(t + 1, layers);
