@@ -6,6 +6,7 @@ find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(MPI COMPONENTS C)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(YAML_CPP REQUIRED IMPORTED_TARGET yaml-cpp)
 
 function(orchard_interface name)
   cmake_parse_arguments(A "" "" "INCLUDES;LIBRARIES;DEFINITIONS" ${ARGN})
@@ -29,6 +30,7 @@ string(REPLACE ";" "." OpenCV_VERSION "${orchard_opencv_version}")
 orchard_interface(opencv INCLUDES ${ORCHARD_OPENCV_INCLUDE}
                   LIBRARIES ${ORCHARD_OPENCV_core} ${ORCHARD_OPENCV_imgproc} ${ORCHARD_OPENCV_imgcodecs})
 orchard_interface(utf8proc LIBRARIES PkgConfig::UTF8PROC)
+orchard_interface(yaml LIBRARIES PkgConfig::YAML_CPP)
 # By flag, not by path: LibTorch brings a libgomp.so.1 of its own, the loader takes one for both, and so there is one pool of threads.
 orchard_interface(openmp)
 target_compile_options(orchard_openmp INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)

@@ -35,7 +35,8 @@ std::vector<std::pair<int64_t, int64_t>> HeadChoices(const SourceModel& source, 
   const Sizes& s = source.sizes;
   const arch::Architecture& a = source.architecture;
   const int64_t group = s.heads / s.kv_heads;
-  const double wish = static_cast<double>(s.heads) * static_cast<double>(hidden) / static_cast<double>(s.hidden);
+  const double wish =
+      static_cast<double>(s.heads) * static_cast<double>(hidden) / static_cast<double>(s.hidden);
   std::set<std::pair<int64_t, int64_t>> choices;
   const auto consider = [&](int64_t heads, int64_t kv_heads) {
     if (!HeadMapsExist(s.heads, s.kv_heads, heads, kv_heads)) return;
@@ -57,7 +58,8 @@ struct Rank {
   bool padded, odd_copies;
   int64_t new_layers;
   bool operator<(const Rank& o) const {
-    return std::tie(distance, padded, odd_copies, new_layers) < std::tie(o.distance, o.padded, o.odd_copies, o.new_layers);
+    return std::tie(distance, padded, odd_copies, new_layers) <
+           std::tie(o.distance, o.padded, o.odd_copies, o.new_layers);
   }
 };
 
@@ -102,30 +104,38 @@ Candidate SizeModel::Describe(const Sizes& sizes, int64_t context) const {
   }
   c.parameters = std::llround(parameters);
   c.bytes = std::llround(bytes);
-  c.flops_per_token = 6 * computing + 12.0 * static_cast<double>(sizes.layers * sizes.hidden * context);
+  c.flops_per_token =
+      6 * computing + 12.0 * static_cast<double>(sizes.layers * sizes.hidden * context);
   const int64_t copies = sizes.hidden / source_.sizes.hidden;
   c.whole_copies = sizes.hidden % source_.sizes.hidden == 0;
   c.power_of_two = c.whole_copies && (copies & (copies - 1)) == 0;
-  const bool post_depth = source_.architecture.block == arch::Block::kPost && sizes.layers > source_.sizes.layers;
-  c.exactness = post_depth                                               ? Exactness::kApproximate
-                : c.power_of_two                                         ? Exactness::kExact
+  const bool post_depth =
+      source_.architecture.block == arch::Block::kPost && sizes.layers > source_.sizes.layers;
+  c.exactness = post_depth                                              ? Exactness::kApproximate
+                : c.power_of_two                                        ? Exactness::kExact
                 : source_.architecture.fixed_epsilon && !c.whole_copies ? Exactness::kApproximate
-                : source_.architecture.norm == arch::Norm::kLayer && !c.whole_copies ? Exactness::kRounded
-                                                                         : Exactness::kNormRounded;
+                : source_.architecture.norm == arch::Norm::kLayer && !c.whole_copies
+                    ? Exactness::kRounded
+                    : Exactness::kNormRounded;
   return c;
 }
 
-std::vector<Candidate> PlanSizes(const SourceModel& source, const MethodOptions& method, const PlannerOptions& options) {
+std::vector<Candidate> PlanSizes(const SourceModel& source, const MethodOptions& method,
+                                 const PlannerOptions& options) {
   const Sizes& s = source.sizes;
   const arch::Architecture& a = source.architecture;
   const SizeModel model(source);
   const int64_t now = model.Describe(s, options.context).parameters;
   if (options.target_parameters < now) {
-    throw UsageError("--target-params " + FormatCount(static_cast<double>(options.target_parameters)) + " is less than the " +
-                     FormatCount(static_cast<double>(now)) + " parameters that there are");
+    throw UsageError("--target-params " +
+                     FormatCount(static_cast<double>(options.target_parameters)) +
+                     " is less than the " + FormatCount(static_cast<double>(now)) +
+                     " parameters that there are");
   }
   const bool multiples = a.block == arch::Block::kPost && !method.allow_lossy;
-  const int64_t step = multiples ? s.hidden : s.hidden % 64 == 0 ? std::max<int64_t>(64, s.head_dim) : s.head_dim;
+  const int64_t step = multiples            ? s.hidden
+                       : s.hidden % 64 == 0 ? std::max<int64_t>(64, s.head_dim)
+                                            : s.head_dim;
   const int64_t ffn_unit = s.ffn % 256 == 0 ? 256 : s.ffn % 64 == 0 ? 64 : 1;
   const int64_t deepest = a.no_depth.empty() ? 2 * s.layers : s.layers;
   std::vector<std::pair<Rank, Candidate>> ranked;
@@ -134,14 +144,17 @@ std::vector<Candidate> PlanSizes(const SourceModel& source, const MethodOptions&
     const int64_t ffn = std::max(s.ffn, RoundTo(static_cast<double>(s.ffn) * growth, ffn_unit));
     for (const auto& [heads, kv_heads] : HeadChoices(source, hidden)) {
       for (int64_t layers = s.layers; layers <= deepest; ++layers) {
-        const Candidate c = model.Describe({hidden, layers, heads, kv_heads, s.head_dim, ffn}, options.context);
+        const Candidate c =
+            model.Describe({hidden, layers, heads, kv_heads, s.head_dim, ffn}, options.context);
         const double wish = static_cast<double>(options.target_parameters);
         const double away = std::abs(static_cast<double>(c.parameters) - wish) / wish;
-        ranked.push_back({{std::floor(100 * away), !c.whole_copies, !c.power_of_two, layers - s.layers}, c});
+        ranked.push_back(
+            {{std::floor(100 * away), !c.whole_copies, !c.power_of_two, layers - s.layers}, c});
       }
     }
   }
-  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& x, const auto& y) { return x.first < y.first; });
   std::vector<Candidate> best;
   for (const auto& [rank, candidate] : ranked) {
     if (static_cast<int64_t>(best.size()) == options.best) break;

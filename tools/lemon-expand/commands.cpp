@@ -4,7 +4,9 @@ namespace orchard::lemon_expand {
 
 void AddCoreCommands(cli::Program& program) {
   AddInspect(program);
-  AddExpand(program); }
+  AddPlan(program);
+  AddExpand(program);
+}
 
 void AddTensorCommands(cli::Program&, const TensorRuns&) {}
 

@@ -20,6 +20,8 @@ inline constexpr char kSummary[] =
 
 // expand.cpp: expand, finalize
 void AddExpand(cli::Program& program);
+// plan.cpp
+void AddPlan(cli::Program& program);
 // inspect.cpp
 void AddInspect(cli::Program& program);
 

@@ -1,4 +1,5 @@
-// lemon-expand expand: writes a bigger model that computes the same function. Also finalize, for expansions made in parts.
+// lemon-expand expand: writes a bigger model that computes the same function. Also finalize, for
+// expansions made in parts.
 #include "expand/expand_model.h"
 
 #include <fmt/format.h>
@@ -47,8 +48,8 @@ struct ExpandCommandOptions {
 std::pair<int64_t, int64_t> ParsePart(const std::string& text) {
   int64_t part = 0, parts = 0;
   int used = 0;
-  if (std::sscanf(text.c_str(), "%ld/%ld%n", &part, &parts, &used) != 2 || used != static_cast<int>(text.size()) ||
-      part < 1 || parts < part) {
+  if (std::sscanf(text.c_str(), "%ld/%ld%n", &part, &parts, &used) != 2 ||
+      used != static_cast<int>(text.size()) || part < 1 || parts < part) {
     throw UsageError("--part is '" + text + "'", "", "i/n with 1 <= i <= n, e.g. 2/8");
   }
   return {part, parts};
@@ -64,7 +65,8 @@ void ReadPlan(const std::filesystem::path& path, expand::TargetOptions& target) 
   const auto take = [&](const char* key, std::optional<int64_t>& value) {
     const auto it = plan["target"].find(key);
     if (value || it == plan["target"].end()) return;
-    if (!it->is_number_integer()) throw DataError(std::string("'target.") + key + "' is not a whole number", path.string());
+    if (!it->is_number_integer())
+      throw DataError(std::string("'target.") + key + "' is not a whole number", path.string());
     value = it->get<int64_t>();
   };
   take("hidden", target.hidden);
@@ -74,19 +76,14 @@ void ReadPlan(const std::filesystem::path& path, expand::TargetOptions& target) 
   take("layers", target.layers);
 }
 
-Json Result(const expand::Plan& plan, const expand::ExpandReport& report, const std::filesystem::path& destination) {
-  return {{"destination", destination.string()},
-          {"finalized", report.finalized},
-          {"parameters", plan.parameters()},
-          {"bytes", plan.bytes()},
-          {"bytes_written", report.bytes_written},
-          {"shards_written", report.shards_written},
-          {"shards_kept", report.shards_kept},
-          {"seconds", report.seconds},
-          {"exactness", expand::Name(plan.exactness)},
-          {"lossless", plan.lossless},
-          {"target", SizesJson(plan.target)},
-          {"warnings", plan.warnings}};
+Json Result(const expand::Plan& plan, const expand::ExpandReport& report,
+            const std::filesystem::path& destination) {
+  return {{"destination", destination.string()},       {"finalized", report.finalized},
+          {"parameters", plan.parameters()},           {"bytes", plan.bytes()},
+          {"bytes_written", report.bytes_written},     {"shards_written", report.shards_written},
+          {"shards_kept", report.shards_kept},         {"seconds", report.seconds},
+          {"exactness", expand::Name(plan.exactness)}, {"lossless", plan.lossless},
+          {"target", SizesJson(plan.target)},          {"warnings", plan.warnings}};
 }
 
 int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
@@ -101,7 +98,8 @@ int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
   expand::ExpandOptions run;
   run.shard_size = options.shard_size;
   run.max_ram = options.max_ram;
-  run.threads = static_cast<int>(context.common.threads > 0 ? context.common.threads : DefaultThreads());
+  run.threads =
+      static_cast<int>(context.common.threads > 0 ? context.common.threads : DefaultThreads());
   run.seed = static_cast<uint64_t>(context.common.seed);
   run.part = part;
   run.parts = parts;
@@ -121,9 +119,12 @@ int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
   } else {
     PrintPlanSummary(source, plan);
     if (!context.common.dry_run) {
-      fmt::print("wrote {} in {} ({}/s) to {}{}\n", FormatBytes(report.bytes_written), FormatDuration(report.seconds),
-                 FormatBytes(static_cast<uint64_t>(static_cast<double>(report.bytes_written) / std::max(1e-9, report.seconds))),
-                 options.destination.string(), report.finalized ? "" : ".partial; `lemon-expand finalize` joins the parts");
+      fmt::print("wrote {} in {} ({}/s) to {}{}\n", FormatBytes(report.bytes_written),
+                 FormatDuration(report.seconds),
+                 FormatBytes(static_cast<uint64_t>(static_cast<double>(report.bytes_written) /
+                                                   std::max(1e-9, report.seconds))),
+                 options.destination.string(),
+                 report.finalized ? "" : ".partial; `lemon-expand finalize` joins the parts");
     }
   }
   return 0;
@@ -132,14 +133,16 @@ int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
 struct FinalizeOptions {
   std::filesystem::path destination;
   void Fields(cli::FieldVisitor& f) {
-    f.Positional("destination", destination, "directory of the new model, as given to `expand --part`");
+    f.Positional("destination", destination,
+                 "directory of the new model, as given to `expand --part`");
   }
 };
 
 int RunFinalize(const FinalizeOptions& options, const cli::Context& context) {
   expand::Finalize(options.destination, context.common.force);
   if (context.common.json) {
-    fmt::print("{}\n", Json({{"destination", options.destination.string()}, {"finalized", true}}).dump());
+    fmt::print("{}\n",
+               Json({{"destination", options.destination.string()}, {"finalized", true}}).dump());
   } else {
     fmt::print("{} is complete\n", options.destination.string());
   }
@@ -156,7 +159,8 @@ Json SizesJson(const arch::Sizes& s) {
 void PrintPlanSummary(const expand::SourceModel& source, const expand::Plan& plan) {
   const auto sizes = [](const arch::Sizes& s) {
     return fmt::format("{} layers, width {}, {} heads{} of {}, MLP {}", s.layers, s.hidden, s.heads,
-                       s.kv_heads == s.heads ? "" : fmt::format(" ({} key-value)", s.kv_heads), s.head_dim, s.ffn);
+                       s.kv_heads == s.heads ? "" : fmt::format(" ({} key-value)", s.kv_heads),
+                       s.head_dim, s.ffn);
   };
   int64_t before = 0;
   for (const io::TensorInfo& tensor : source.weights.tensors()) before += tensor.elements();
@@ -173,12 +177,14 @@ void AddExpand(cli::Program& program) {
   program.Add<ExpandCommandOptions>(
       {.name = "expand",
        .summary = "writes a bigger model that computes the same function",
-       .example = "lemon-expand expand all-MiniLM-L6-v2 bigger --hidden 768 --layers 12 --ffn 3072"},
+       .example =
+           "lemon-expand expand all-MiniLM-L6-v2 bigger --hidden 768 --layers 12 --ffn 3072"},
       RunExpand);
-  program.Add<FinalizeOptions>({.name = "finalize",
-                                .summary = "completes an expansion whose parts were written by `expand --part`",
-                                .example = "lemon-expand finalize bigger"},
-                               RunFinalize);
+  program.Add<FinalizeOptions>(
+      {.name = "finalize",
+       .summary = "completes an expansion whose parts were written by `expand --part`",
+       .example = "lemon-expand finalize bigger"},
+      RunFinalize);
 }
 
 }  // namespace orchard::lemon_expand

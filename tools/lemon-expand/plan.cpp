@@ -26,7 +26,8 @@ struct PlanCommandOptions {
   void Fields(cli::FieldVisitor& f) {
     f.Positional("source", source, "model to grow");
     f("output", output, "write the (best) plan here, for `expand --plan`", cli::Letter('o'));
-    f("target_params", target_params, "look for sizes with about this many parameters", cli::Count());
+    f("target_params", target_params, "look for sizes with about this many parameters",
+      cli::Count());
     f("context", context, "tokens of a sequence, for the cost of attention", cli::AtLeast(1));
     f("best", best, "candidates to show", cli::Between(1, 100));
     f.Section("target", target);
@@ -43,11 +44,12 @@ Json CandidateJson(const expand::Candidate& c) {
 }
 
 void PrintCandidates(const std::vector<expand::Candidate>& candidates) {
-  fmt::print("{:>8} {:>7} {:>6} {:>9} {:>8} {:>11} {:>12} {:>10}  {}\n", "hidden", "layers", "heads", "kv-heads", "ffn", "parameters",
-             "FLOPs/token", "bytes", "class");
+  fmt::print("{:>8} {:>7} {:>6} {:>9} {:>8} {:>11} {:>12} {:>10}  {}\n", "hidden", "layers",
+             "heads", "kv-heads", "ffn", "parameters", "FLOPs/token", "bytes", "class");
   for (const expand::Candidate& c : candidates) {
-    fmt::print("{:>8} {:>7} {:>6} {:>9} {:>8} {:>11} {:>12} {:>10}  {}\n", c.sizes.hidden, c.sizes.layers, c.sizes.heads,
-               c.sizes.kv_heads, c.sizes.ffn, FormatCount(static_cast<double>(c.parameters)), FormatCount(c.flops_per_token),
+    fmt::print("{:>8} {:>7} {:>6} {:>9} {:>8} {:>11} {:>12} {:>10}  {}\n", c.sizes.hidden,
+               c.sizes.layers, c.sizes.heads, c.sizes.kv_heads, c.sizes.ffn,
+               FormatCount(static_cast<double>(c.parameters)), FormatCount(c.flops_per_token),
                FormatBytes(static_cast<uint64_t>(c.bytes)), expand::Name(c.exactness));
   }
 }
@@ -57,9 +59,12 @@ void Write(const std::filesystem::path& path, const Json& plan) {
 }
 
 int RunSearch(const PlanCommandOptions& options, const expand::SourceModel& source, bool json) {
-  const auto candidates = expand::PlanSizes(
-      source, options.method, {.target_parameters = options.target_params, .context = options.context, .best = options.best});
-  if (candidates.empty()) throw ImpossibleError("no legal sizes up to four times the width and twice the depth");
+  const auto candidates = expand::PlanSizes(source, options.method,
+                                            {.target_parameters = options.target_params,
+                                             .context = options.context,
+                                             .best = options.best});
+  if (candidates.empty())
+    throw ImpossibleError("no legal sizes up to four times the width and twice the depth");
   Write(options.output, CandidateJson(candidates[0]));
   if (json) {
     Json list = Json::array();
@@ -96,10 +101,11 @@ int RunPlan(const PlanCommandOptions& options, const cli::Context& context) {
 }  // namespace
 
 void AddPlan(cli::Program& program) {
-  program.Add<PlanCommandOptions>({.name = "plan",
-                                   .summary = "shows what an expansion would give, or finds sizes near a parameter count",
-                                   .example = "lemon-expand plan all-MiniLM-L6-v2 --target-params 110M"},
-                                  RunPlan);
+  program.Add<PlanCommandOptions>(
+      {.name = "plan",
+       .summary = "shows what an expansion would give, or finds sizes near a parameter count",
+       .example = "lemon-expand plan all-MiniLM-L6-v2 --target-params 110M"},
+      RunPlan);
 }
 
 }  // namespace orchard::lemon_expand
