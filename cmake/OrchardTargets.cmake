@@ -113,3 +113,23 @@ function(orchard_mpi_test name target)
     set_tests_properties(${name}_${ranks} PROPERTIES TIMEOUT 300 LABELS dist)
   endforeach()
 endfunction()
+
+# orchard_fuzz(name SOURCES base/error.cpp ...): the fuzz target <name>_fuzz.cpp with the seeds corpus/<name>/. A replay test always runs
+# the seeds through it. With ORCHARD_FUZZ (clang: cmake --preset fuzz) also the libFuzzer executable fuzz/<name>, which compiles SOURCES,
+# named relative to lib/, with coverage.
+function(orchard_fuzz name)
+  cmake_parse_arguments(A "" "" "SOURCES;LIBRARIES" ${ARGN})
+  orchard_test(${name}_replay_test SOURCES ${name}_fuzz.cpp ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_test.cpp LIBRARIES ${A_LIBRARIES})
+  if(ORCHARD_TESTS)
+    target_compile_definitions(${name}_replay_test PRIVATE ORCHARD_FUZZ_CORPUS="${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
+  endif()
+  if(ORCHARD_FUZZ)
+    list(TRANSFORM A_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/lib/)
+    add_executable(${name}_fuzz ${name}_fuzz.cpp ${A_SOURCES})
+    target_include_directories(${name}_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/lib ${PROJECT_SOURCE_DIR}/tests)
+    target_link_libraries(${name}_fuzz PRIVATE Orchard::fmt Orchard::json ${A_LIBRARIES})
+    target_compile_options(${name}_fuzz PRIVATE -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all)
+    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer,address,undefined)
+    set_target_properties(${name}_fuzz PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz OUTPUT_NAME ${name})
+  endif()
+endfunction()
