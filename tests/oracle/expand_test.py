@@ -123,3 +123,14 @@ def test_image_encoders(name, tmp_path):
     rows, columns = (12, 12) if name == "dinov2" else (12, 8)
     images = torch.randn(2, 3, rows, columns, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     compare(IMAGES[name], {"images": images}, tmp_path, EXACT, "--hidden", 54, "--ffn", 108 if name == "dinov2" else 90, "--layers", 5)
+
+
+# Growing twice is growing: the second expansion reads what the first one wrote.
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_two_steps(name, tmp_path):
+    config, kind, settings = DECODERS[name]
+    source = save(make(config(**settings), kind), tmp_path / "small")
+    expand(source, tmp_path / "middle", "--hidden", 36, "--layers", 4)
+    expand(tmp_path / "middle", tmp_path / "big", "--hidden", 60, "--ffn", 100, "--layers", 5)
+    theirs = run_peer(load(tmp_path / "big", kind), {"tokens": tokens()}).logits
+    assert max_relative(theirs, run_peer(load(source, kind), {"tokens": tokens()}).logits) < EXACT
