@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <hdf5.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,75 +11,11 @@
 #include <optional>
 
 #include "base/error.h"
-#include "io/hdf5_handle.h"
+#include "io/hdf5_state.h"
 #include "io/mapped_file.h"
-#include "io/printable.h"
 
 namespace orchard::io {
 namespace fs = std::filesystem;
-
-std::string TakeHdf5Error() {
-  std::string text;
-  const auto keep = [](unsigned, const H5E_error2_t* error, void* data) -> herr_t {
-    auto& out = *static_cast<std::string*>(data);
-    if (out.empty() && error->desc) out = error->desc;
-    return 0;
-  };
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep, &text);  // upward: the cause comes first
-  H5Eclear2(H5E_DEFAULT);
-  return Printable(text);
-}
-
-struct Hdf5File::State {
-  fs::path path;
-  fs::path partial;  // where a new file is until it is finished; else empty
-  Hdf5Handle file;
-
-  ~State() {
-    file.Reset();
-    if (!partial.empty()) ::unlink(partial.c_str());
-  }
-
-  std::string Where(const std::string& name) const {
-    return path.string() + (name.empty() ? "" : ": " + Printable(name));
-  }
-  // `what` went wrong with `name`; a full disk is told apart.
-  [[noreturn]] void Throw(const std::string& what, const std::string& name) const {
-    const std::string reason = TakeHdf5Error();
-    const std::string text = reason.empty() ? what : what + " (" + reason + ")";
-    if (reason.find("No space left") != reason.npos || reason.find("errno = 28") != reason.npos) {
-      throw ResourceError("disk is full", Where(name), "free some disk space");
-    }
-    throw DataError(text, Where(name));
-  }
-  // `handle`, or the error.
-  hid_t Check(hid_t handle, const std::string& what, const std::string& name) const {
-    if (handle < 0) Throw(what, name);
-    return handle;
-  }
-  Hdf5Handle Dataset(const std::string& name) const {
-    if (!HasLink(name)) throw DataError("no dataset of this name", Where(name));
-    return {
-        Check(H5Dopen2(file, name.c_str(), H5P_DEFAULT), "not a dataset, or a damaged one", name),
-        H5Dclose};
-  }
-  Hdf5Handle Object(const std::string& name) const {
-    if (!HasLink(name)) throw DataError("no object of this name", Where(name));
-    return {Check(H5Oopen(file, name.c_str(), H5P_DEFAULT), "object cannot be opened", name),
-            H5Oclose};
-  }
-  // H5Lexists answers only for the last part of a path, and fails when an earlier one is absent.
-  bool HasLink(const std::string& name) const {
-    if (name.find_first_not_of('/') == name.npos) return !name.empty();
-    for (size_t slash = name.find('/', 1);; slash = name.find('/', slash + 1)) {
-      if (H5Lexists(file, name.substr(0, slash).c_str(), H5P_DEFAULT) <= 0) {
-        H5Eclear2(H5E_DEFAULT);
-        return false;
-      }
-      if (slash == name.npos || slash + 1 == name.size()) return true;
-    }
-  }
-};
 
 namespace {
 
@@ -123,23 +60,6 @@ bool Convertible(DType stored, DType wanted) {
   return IntegerBits(wanted) >= IntegerBits(stored) && (IsSigned(wanted) || !IsSigned(stored));
 }
 
-// The dtype of a stored type; nothing for what this interface does not read.
-std::optional<DType> NumberType(hid_t type) {
-  const size_t size = H5Tget_size(type);
-  const H5T_class_t kind = H5Tget_class(type);
-  if (kind == H5T_FLOAT && size == 4) return DType::kF32;
-  if (kind == H5T_FLOAT && size == 8) return DType::kF64;
-  // h5py stores booleans as an enumeration over one byte.
-  if (kind == H5T_ENUM && size == 1) return DType::kU8;
-  if (kind != H5T_INTEGER) return std::nullopt;
-  const bool negative = H5Tget_sign(type) != H5T_SGN_NONE;
-  if (size == 1) return negative ? DType::kI8 : DType::kU8;
-  if (size == 2) return negative ? DType::kI16 : DType::kU16;
-  if (size == 4) return negative ? DType::kI32 : DType::kU32;
-  if (size == 8) return negative ? DType::kI64 : DType::kU64;
-  return std::nullopt;
-}
-
 std::vector<int64_t> Extent(hid_t space) {
   const int rank = H5Sget_simple_extent_ndims(space);
   std::vector<hsize_t> raw(static_cast<size_t>(std::max(rank, 0)));
@@ -154,13 +74,6 @@ int64_t RowElements(const std::vector<int64_t>& shape) {
     if (__builtin_mul_overflow(count, shape[i], &count)) return -1;
   }
   return count;
-}
-
-Hdf5Handle StringType() {
-  Hdf5Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
-  H5Tset_size(type, H5T_VARIABLE);
-  H5Tset_cset(type, H5T_CSET_UTF8);
-  return type;
 }
 
 Hdf5Handle LinkProperties() {
@@ -254,7 +167,7 @@ Hdf5Info Hdf5File::Info(const std::string& name) const {
   info.shape = Extent(space);
   info.is_string = H5Tget_class(type) == H5T_STRING;
   if (!info.is_string) {
-    const auto dtype = NumberType(type);
+    const auto dtype = Hdf5NumberType(type);
     if (!dtype)
       throw DataError("dataset is neither numbers of a usual size nor strings",
                       state_->Where(name));
@@ -402,7 +315,7 @@ void Hdf5File::WriteStrings(const std::string& name, std::span<const std::string
     pointers.push_back(value.c_str());
   }
   const hsize_t count = values.size();
-  const Hdf5Handle type = StringType(), links = LinkProperties(),
+  const Hdf5Handle type = Hdf5StringType(), links = LinkProperties(),
                    space(H5Screate_simple(1, &count, nullptr), H5Sclose);
   const Hdf5Handle dataset(state_->Check(H5Dcreate2(state_->file, name.c_str(), type, space, links,
                                                     H5P_DEFAULT, H5P_DEFAULT),
@@ -452,107 +365,6 @@ void Hdf5File::Finish() {
         state_->path.string());
   }
   state_->partial.clear();
-}
-
-// --- attributes ---
-
-namespace {
-
-// Writes one attribute, replacing an old one of that name. Returns success.
-bool PutAttribute(hid_t object, const std::string& name, hid_t type, size_t count, bool scalar,
-                  const void* data) {
-  if (H5Aexists(object, name.c_str()) > 0 && H5Adelete(object, name.c_str()) < 0) return false;
-  const hsize_t size = count;
-  const Hdf5Handle space(scalar ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &size, nullptr),
-                         H5Sclose);
-  const Hdf5Handle attribute(
-      H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-  return attribute.ok() && (count == 0 || H5Awrite(attribute, type, data) >= 0);
-}
-
-std::optional<std::string> StringAttribute(hid_t attribute, hid_t stored) {
-  if (H5Tis_variable_str(stored) > 0) {
-    char* text = nullptr;
-    const Hdf5Handle type(H5Tcopy(stored), H5Tclose), space(H5Aget_space(attribute), H5Sclose);
-    if (H5Aread(attribute, type, &text) < 0) return std::nullopt;
-    std::string value = text ? text : "";
-    H5Dvlen_reclaim(type, space, H5P_DEFAULT, &text);
-    return value;
-  }
-  std::string value(H5Tget_size(stored), '\0');
-  if (H5Aread(attribute, stored, value.data()) < 0) return std::nullopt;
-  value.resize(::strnlen(value.data(), value.size()));
-  return value;
-}
-
-template <class T>
-std::optional<Hdf5Attribute> NumberAttribute(hid_t attribute, hid_t type, size_t count,
-                                             bool scalar) {
-  std::vector<T> values(count);
-  if (count > 0 && H5Aread(attribute, type, values.data()) < 0) return std::nullopt;
-  if (scalar) return Hdf5Attribute(values[0]);
-  return Hdf5Attribute(std::move(values));
-}
-
-}  // namespace
-
-void Hdf5File::SetAttribute(const std::string& object, const std::string& name,
-                            const Hdf5Attribute& value) {
-  const QuietHdf5 quiet;
-  const Hdf5Handle id = state_->Object(object);
-  const Hdf5Handle text = StringType();
-  struct Writer {
-    hid_t object, text;
-    const std::string& name;
-    bool operator()(int64_t v) const {
-      return PutAttribute(object, name, H5T_NATIVE_INT64, 1, true, &v);
-    }
-    bool operator()(double v) const {
-      return PutAttribute(object, name, H5T_NATIVE_DOUBLE, 1, true, &v);
-    }
-    bool operator()(const std::string& v) const {
-      const char* pointer = v.c_str();
-      return PutAttribute(object, name, text, 1, true, &pointer);
-    }
-    bool operator()(const std::vector<int64_t>& v) const {
-      return PutAttribute(object, name, H5T_NATIVE_INT64, v.size(), false, v.data());
-    }
-    bool operator()(const std::vector<double>& v) const {
-      return PutAttribute(object, name, H5T_NATIVE_DOUBLE, v.size(), false, v.data());
-    }
-  };
-  if (!std::visit(Writer{id, text, name}, value))
-    state_->Throw("attribute " + Quoted(name) + " cannot be written", object);
-}
-
-bool Hdf5File::HasAttribute(const std::string& object, const std::string& name) const {
-  const QuietHdf5 quiet;
-  return H5Aexists(state_->Object(object), name.c_str()) > 0;
-}
-
-Hdf5Attribute Hdf5File::GetAttribute(const std::string& object, const std::string& name) const {
-  const QuietHdf5 quiet;
-  const Hdf5Handle id = state_->Object(object);
-  if (H5Aexists(id, name.c_str()) <= 0)
-    throw DataError("no attribute " + Quoted(name), state_->Where(object));
-  const Hdf5Handle attribute(
-      state_->Check(H5Aopen(id, name.c_str(), H5P_DEFAULT), "attribute cannot be opened", object),
-      H5Aclose);
-  const Hdf5Handle type(H5Aget_type(attribute), H5Tclose), space(H5Aget_space(attribute), H5Sclose);
-  const hssize_t count = H5Sget_simple_extent_npoints(space);
-  const bool scalar = H5Sget_simple_extent_type(space) == H5S_SCALAR;
-  std::optional<Hdf5Attribute> value;
-  if (H5Tget_class(type) == H5T_STRING && count == 1) {
-    if (auto text = StringAttribute(attribute, type)) value = std::move(*text);
-  } else if (const auto dtype = NumberType(type); dtype && count >= 0 && count < (1 << 24)) {
-    value = IsFloat(*dtype) ? NumberAttribute<double>(attribute, H5T_NATIVE_DOUBLE,
-                                                      static_cast<size_t>(count), scalar)
-                            : NumberAttribute<int64_t>(attribute, H5T_NATIVE_INT64,
-                                                       static_cast<size_t>(count), scalar);
-  }
-  if (!value)
-    state_->Throw("attribute " + Quoted(name) + " is neither a number nor a string", object);
-  return *value;
 }
 
 }  // namespace orchard::io
