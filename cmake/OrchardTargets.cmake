@@ -53,6 +53,8 @@ function(orchard_tool name)
 endfunction()
 
 # orchard_test(name [TORCH] SOURCES a_test.cpp ... [LIBRARIES ...] [LABELS ...]): a GoogleTest executable and its ctest entry.
+# LABELS hostile marks tests of damaged and malicious input: `scripts/test --asan` builds those (target hostile-tests) and runs them.
+add_custom_target(hostile-tests)
 function(orchard_test name)
   cmake_parse_arguments(A "TORCH" "" "SOURCES;LIBRARIES;LABELS" ${ARGN})
   if(NOT ORCHARD_TESTS)
@@ -71,6 +73,9 @@ function(orchard_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT 900)
+  if("hostile" IN_LIST A_LABELS)
+    add_dependencies(hostile-tests ${name})
+  endif()
 endfunction()
 
 # orchard_bench(name [TORCH] SOURCES a_bench.cpp ... [LIBRARIES ...]): a Google Benchmark executable; never run by ctest.

@@ -18,6 +18,8 @@ loader.exec_module(lint)
     ("lib/expand/options.h", "cli/fields.h"),
     ("lib/expand/expand.cpp", "cuda/expand/expand_rows.h"),
     ("cuda/expand/expand_rows.cu", "expand/element.h"),
+    ("cuda/expand/expand_rows.cu", "cuda/base/launch.h"),
+    ("cuda/nn/dropout.h", "nn/dropout.h"),
     ("tools/lemon-expand/main.cpp", "expand/expand.h"),
     ("tools/lemon-expand/main.cpp", "cli/program.h"),
     ("lib/nn/device.cpp", "ATen/ATen.h"),
@@ -33,6 +35,7 @@ def test_allowed_edges(path, include):
     ("lib/expand/expand.cpp", "cuda/nn/softmax.h"),
     ("lib/io/dtype.cpp", "run/run_dir.h"),
     ("cuda/expand/expand_rows.cu", "expand/plan.h"),
+    ("cuda/nn/dropout.h", "nn/norm.h"),
     ("tools/lemon-expand/main.cpp", "cuda/expand/expand_rows.h"),
 ])
 def test_forbidden_edges(path, include):
