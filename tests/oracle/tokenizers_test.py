@@ -14,6 +14,7 @@ from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normaliz
 BUILD = pathlib.Path(os.environ["ORCHARD_BUILD_DIR"])
 SOURCE = pathlib.Path(os.environ["ORCHARD_SOURCE_DIR"])
 
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
           r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
@@ -160,13 +161,17 @@ def test_invalid_utf8_counts_as_the_replacement_character(tmp_path, minilm):
     compare(tmp_path, train(pre_tokenizers.ByteLevel(add_prefix_space=False)), texts)
 
 
+def code_points():
+    """Planes 4 to 13 hold nothing, and of the private planes the edges will do."""
+    return [chr(c) for c in [*range(1, 0xD800), *range(0xE000, 0x32400), *range(0xE0000, 0xE0200), 0xF0000, 0xFFFFD, 0x10FFFF]]
+
+
 def test_every_code_point_in_bert(tmp_path, minilm):
     """Normalisation, word cutting and pieces, with the code point alone, inside a word and after an accent."""
     document = json.loads(minilm)
     document["truncation"] = document["padding"] = None
     # A vocabulary of bytes-like letters would hide most code points behind [UNK]: give each one a piece.
-    # Planes 4 to 13 hold nothing, and of the private planes the edges will do.
-    points = [chr(c) for c in [*range(1, 0xD800), *range(0xE000, 0x32400), *range(0xE0000, 0xE0200), 0xF0000, 0xFFFFD, 0x10FFFF]]
+    points = code_points()
     vocab = document["model"]["vocab"]
     for c in points:
         vocab.setdefault(c, len(vocab))
@@ -225,6 +230,17 @@ def test_cl100k_family(tmp_path, expression):
                                       special_tokens=[("<|begin_of_text|>", bos)])])
     texts = NASTY + random_texts(8, 3000)
     compare(tmp_path, tokenizer, texts, pairs_of(texts))
+
+
+@pytest.mark.parametrize("expression", [GPT2, LLAMA3], ids=["gpt2", "llama3"])
+def test_every_code_point_in_a_split(tmp_path, expression):
+    """A blank before every piece shows where the text was cut."""
+    tokenizer = train(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(expression), "isolated"),
+                                               pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)]), vocab_size=300)
+    texts = [f"a{c}1{c}!{c} {c}" for c in code_points()]
+    ours = Ours(tmp_path, tokenizer).ask([{"text": raw(t), "special": False} for t in texts])
+    wrong = [hex(ord(t[1])) for t, got, want in zip(texts, ours, tokenizer.encode_batch(texts)) if got["ids"] != want.ids]
+    assert wrong == []
 
 
 def test_ignore_merges(tmp_path):

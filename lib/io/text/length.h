@@ -31,6 +31,7 @@ class Padding {
   explicit Padding(const JsonField& field);
   // `longest`: the longest encoding of a batch, for the strategy BatchLongest.
   void Apply(Encoding& encoding, size_t longest) const;
+  int32_t id() const { return id_; }
 
  private:
   size_t fixed_ = 0;  // 0: BatchLongest

@@ -99,6 +99,16 @@ size_t PostProcessor::added(bool pair) const {
   return count;
 }
 
+int32_t PostProcessor::max_id() const {
+  int32_t largest = -1;
+  for (const Template& items : templates_) {
+    for (const Item& item : items) {
+      for (const int32_t id : item.ids) largest = std::max(largest, id);
+    }
+  }
+  return largest;
+}
+
 Encoding PostProcessor::Apply(std::span<const int32_t> first, std::span<const int32_t> second,
                               bool pair, bool add_special_tokens) const {
   Encoding out;

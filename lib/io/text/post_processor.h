@@ -23,6 +23,8 @@ class PostProcessor {
 
   // Tokens that Apply adds.
   size_t added(bool pair) const;
+  // The largest id among them; -1 when there are none.
+  int32_t max_id() const;
   Encoding Apply(std::span<const int32_t> first, std::span<const int32_t> second, bool pair,
                  bool add_special_tokens) const;
 

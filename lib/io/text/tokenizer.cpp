@@ -181,6 +181,13 @@ Tokenizer Tokenizer::FromJson(std::string_view text, const std::string& where) {
       return state->Normalized(std::move(content));
     });
   }
+  // An id beyond the vocabulary would index past a model's embeddings.
+  if (state->post_processor.max_id() >= state->end) {
+    root.At("post_processor").Fail("it adds a token whose id is not in the vocabulary");
+  }
+  if (state->padding && state->padding->id() >= state->end) {
+    root.At("padding").Fail("the id of the padding token is not in the vocabulary");
+  }
   return Tokenizer(std::move(state));
 }
 

@@ -117,6 +117,10 @@ char MajorCategory(uint32_t c) {
     if ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') return 'L';
     if (c >= '0' && c <= '9') return 'N';
   }
+  const utf8proc_category_t category = Category(c);
+  if (category == UTF8PROC_CATEGORY_CN) {
+    return Contains(kNewLetters, c) ? 'L' : Contains(kNewNumbers, c) ? 'N' : 'C';
+  }
   return utf8proc_category_string(static_cast<utf8proc_int32_t>(c))[0];
 }
 
