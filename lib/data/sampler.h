@@ -1,0 +1,56 @@
+// The order in which samples are used: a function of (seed, epoch, place) alone, so that a run is
+// resumed by a counter and any number of ranks sees the same global batches.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace orchard::data {
+
+// A random permutation of [0, count) in constant memory: a Feistel network over the next power of
+// four, keyed by Philox, that is walked until the value falls below `count` (Black and Rogaway,
+// 2002).
+class Permutation {
+ public:
+  // count >= 1. Other (seed, purpose, epoch) give unrelated permutations.
+  Permutation(int64_t count, uint64_t seed, uint64_t purpose, uint64_t epoch);
+  int64_t operator()(int64_t index) const;  // 0 <= index < count
+
+ private:
+  uint64_t Encipher(uint64_t value) const;
+
+  uint64_t count_;
+  uint64_t key_;
+  int half_bits_;
+};
+
+// One sample of the endless sequence of epochs.
+struct Sample {
+  int64_t position;  // place in the whole sequence, from 0
+  int64_t epoch;
+  int64_t index;  // which element of the data set
+  friend bool operator==(const Sample&, const Sample&) = default;
+};
+
+class Sampler {
+ public:
+  // Throws UsageError unless count >= 1.
+  Sampler(int64_t count, uint64_t seed, bool shuffle = true);
+
+  int64_t count() const { return count_; }
+  // Epochs follow each other without a gap: position count() begins the second.
+  Sample At(int64_t position) const;
+
+  // The part of `rank` of the global batch that begins at `cursor`. Ranks take consecutive slices
+  // of `batch` samples, so that `ranks` ranks with `batch` samples see what one rank with ranks *
+  // batch samples sees, in the same order. The next cursor is cursor + ranks * batch.
+  std::vector<Sample> Batch(int64_t cursor, int64_t batch, int64_t rank = 0,
+                            int64_t ranks = 1) const;
+
+ private:
+  int64_t count_;
+  uint64_t seed_;
+  bool shuffle_;
+};
+
+}  // namespace orchard::data
