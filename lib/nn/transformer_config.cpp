@@ -419,7 +419,6 @@ void ReadImage(const ConfigReader& r, TransformerConfig& c, int64_t default_patc
   c.positions = (c.image_height / c.patch_height) * (c.image_width / c.patch_width);
   c.position = PositionKind::kImage;
   c.causal = false;
-  c.truncated_init = true;
 }
 
 TransformerConfig ReadVit(const ConfigReader& r) {

@@ -10,10 +10,9 @@
 #include <vector>
 
 #include "nn/fused_ops.h"
+#include "nn/norm.h"
 
 namespace orchard::nn {
-
-enum class NormKind { kLayerNorm, kRmsNorm };
 
 // How a sub-block f (attention or MLP) is joined to the residual stream x.
 enum class BlockKind {
@@ -116,7 +115,6 @@ struct TransformerConfig {
 
   DropoutConfig dropout;
   double initializer_range = 0.02;
-  bool truncated_init = false;  // trunc-normal (images) instead of normal
 
   bool is_image() const { return patch_height > 0; }
 };

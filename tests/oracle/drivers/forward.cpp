@@ -1,7 +1,7 @@
-// orchard-forward DIR INPUTS OUTPUTS [f64|f32|bf16]: runs a model on the tensors of a safetensors
-// file (tokens, attention_mask, types, images) and writes what it returns, beside the residual
-// stream before and after every layer, for comparison with peers. The stream is computed twice: in
-// one call, and layer by layer with the tensors of one layer in memory.
+// orchard-forward DIR INPUTS OUTPUTS [f64|f32|bf16|resnet|resnet-train]: runs a model on the
+// tensors of a safetensors file (tokens, attention_mask, types, images) and writes what it returns,
+// beside the residual stream before and after every layer, for comparison with peers. The stream is
+// computed twice: in one call, and layer by layer with the tensors of one layer in memory.
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 
@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "io/safetensors.h"
 #include "nn/model_directory.h"
+#include "nn/resnet.h"
 #include "nn/tensor_bytes.h"
 
 namespace {
@@ -88,18 +89,37 @@ void Run(const std::string& directory, const std::string& inputs, const std::str
   WriteAll(outputs, out);
 }
 
+void RunResNet(const std::string& directory, const std::string& inputs, const std::string& outputs,
+               bool training) {
+  const at::NoGradGuard no_grad;
+  const auto checkpoint = orchard::io::Checkpoint::Open(directory);
+  const auto network = orchard::nn::LoadResNet(checkpoint, at::kDouble, false);
+  Tensors out;
+  out["class_logits"] = network.Forward(ReadAll(inputs).at("images"), training);
+  if (training) {
+    for (const auto& parameter : network.parameters().all()) out[parameter.name] = parameter.value;
+  }
+  WriteAll(outputs, out);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::map<std::string, at::ScalarType> dtypes = {
       {"f64", at::kDouble}, {"f32", at::kFloat}, {"bf16", at::kBFloat16}};
   const std::string dtype = argc > 4 ? argv[4] : "f64";
-  if (argc < 4 || !dtypes.contains(dtype)) {
-    std::fprintf(stderr, "usage: orchard-forward DIR INPUTS OUTPUTS [f64|f32|bf16]\n");
+  const bool resnet = dtype.starts_with("resnet");
+  if (argc < 4 || (!resnet && !dtypes.contains(dtype))) {
+    std::fprintf(stderr,
+                 "usage: orchard-forward DIR INPUTS OUTPUTS [f64|f32|bf16|resnet|resnet-train]\n");
     return 2;
   }
   try {
-    Run(argv[1], argv[2], argv[3], dtypes.at(dtype));
+    if (resnet) {
+      RunResNet(argv[1], argv[2], argv[3], dtype == "resnet-train");
+    } else {
+      Run(argv[1], argv[2], argv[3], dtypes.at(dtype));
+    }
   } catch (const orchard::Error& error) {
     std::fprintf(stderr, "orchard-forward: %s\n", error.what());
     return static_cast<int>(error.code());
