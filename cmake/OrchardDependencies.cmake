@@ -53,8 +53,8 @@ endif()
 if(NOT EXISTS "${ORCHARD_LIBTORCH}/lib/libtorch_cpu.so")
   message(FATAL_ERROR "LibTorch is missing: run scripts/setup, or set ORCHARD_LIBTORCH to a folder with include/ and lib/")
 endif()
-file(STRINGS ${ORCHARD_LIBTORCH}/include/torch/csrc/api/include/torch/version.h orchard_torch_version
-     REGEX "#define TORCH_VERSION_(MAJOR|MINOR|PATCH)")
+file(STRINGS ${ORCHARD_LIBTORCH}/include/torch/headeronly/version.h orchard_torch_version
+     REGEX "#define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
 string(REGEX REPLACE "[^0-9;]" "" orchard_torch_version "${orchard_torch_version}")
 string(REPLACE ";" "." ORCHARD_TORCH_VERSION "${orchard_torch_version}")
 # libtorch_cpu alone: a GPU's half (libtorch_cuda and its 3 GB of libraries) is loaded at run time by `--device cuda`.

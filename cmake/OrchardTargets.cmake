@@ -1,4 +1,4 @@
-# The four helpers that every CMakeLists.txt in the tree uses.
+# The helpers that every CMakeLists.txt in the tree uses.
 include(GNUInstallDirs)
 
 # Two shared objects. A module goes into orchard-core unless it says TORCH.
@@ -137,4 +137,17 @@ function(orchard_fuzz name)
     target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer,address,undefined)
     set_target_properties(${name}_fuzz PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz OUTPUT_NAME ${name})
   endif()
+endfunction()
+
+# orchard_cli_test(name script.py [LABELS ...]): a test of real processes in the standard library's unittest. It finds the programs in
+# ORCHARD_BIN, the repository in ORCHARD_SOURCE_DIR and the build tree in ORCHARD_BUILD_DIR, and may import from tests/cli.
+function(orchard_cli_test name script)
+  cmake_parse_arguments(A "" "" "LABELS" ${ARGN})
+  if(NOT ORCHARD_TESTS)
+    return()
+  endif()
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS "cli;${A_LABELS}"
+    ENVIRONMENT "ORCHARD_BIN=${CMAKE_BINARY_DIR}/bin;ORCHARD_SOURCE_DIR=${CMAKE_SOURCE_DIR};ORCHARD_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/cli;PYTHONDONTWRITEBYTECODE=1")
 endfunction()

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <stdexcept>
 
 #include "base/error.h"
 
@@ -13,8 +14,8 @@ using Kind = ArgumentSyntax::Kind;
 CLI::Option* AddOption(CLI::App& app, const ArgumentSyntax& syntax) {
   const std::string letter = syntax.letter ? std::string("-") + syntax.letter + "," : "";
   if (syntax.kind == Kind::kSwitch) {
-    const std::string negative = "!--no-" + syntax.name.substr(2);
-    return app.add_flag(letter + syntax.name + "," + negative);
+    const std::string negation = syntax.negation.empty() ? "" : ",!" + syntax.negation;
+    return app.add_flag(letter + syntax.name + negation);
   }
   CLI::Option* option = app.add_option(letter + syntax.name);
   const bool rest = syntax.kind == Kind::kPositional && syntax.list;
@@ -39,8 +40,11 @@ ParsedArguments ParseArguments(const std::vector<ArgumentSyntax>& syntax,
   } catch (const CLI::ArgumentMismatch&) {
     // The only flag that can lack its value is the last argument.
     throw UsageError("the flag needs a value", arguments.empty() ? "" : arguments.back());
-  } catch (const CLI::ParseError& error) {
+  } catch (const CLI::Error& error) {
     throw UsageError(error.what());
+  } catch (const std::invalid_argument&) {
+    // CLI11's answer to --no-x=maybe.
+    throw UsageError("a flag without a value got one that is neither true nor false");
   }
   ParsedArguments parsed;
   for (CLI::Option* option : options) parsed.values.push_back(option->results());

@@ -12,7 +12,8 @@ struct ArgumentSyntax {
   enum class Kind { kFlag, kSwitch, kPositional };
   std::string name;         // "--steps", or a positional's name
   char letter = 0;          // 'o': -o is the same as name
-  Kind kind = Kind::kFlag;  // kFlag takes a value; kSwitch is --x, --no-x or --x=true|false
+  Kind kind = Kind::kFlag;  // kFlag takes a value; kSwitch does not, but --x=true|false is legal
+  std::string negation;     // "--no-x" of the switch --x; may be empty
   bool list = false;        // of a positional: takes all that is left
 };
 

@@ -19,7 +19,11 @@ std::vector<ArgumentSyntax> Syntax(const FieldTable& table) {
     const Kind kind = field.positional ? Kind::kPositional
                       : field.IsBool() ? Kind::kSwitch
                                        : Kind::kFlag;
-    syntax.push_back({field.flag, field.constraint.letter, kind, field.IsList()});
+    syntax.push_back({.name = field.flag,
+                      .letter = field.constraint.letter,
+                      .kind = kind,
+                      .negation = field.IsBool() ? field.Negation() : "",
+                      .list = field.IsList()});
   }
   return syntax;
 }
@@ -33,7 +37,7 @@ std::vector<ArgumentSyntax> Syntax(const FieldTable& table) {
   for (const Field& field : table.fields()) {
     if (field.positional) continue;
     flags.push_back(field.flag);
-    if (field.IsBool()) flags.push_back("--no-" + field.flag.substr(2));
+    if (field.IsBool() && !field.Negation().empty()) flags.push_back(field.Negation());
   }
   const std::string name = argument.substr(0, argument.find('='));
   throw UsageError("unknown flag", name,

@@ -19,7 +19,7 @@ std::string Flags(const FieldTable& table) {
   for (const Field& field : table.fields()) {
     if (field.positional) continue;
     flags += field.flag + " ";
-    if (field.IsBool()) flags += "--no-" + field.flag.substr(2) + " ";
+    if (field.IsBool() && !field.Negation().empty()) flags += field.Negation() + " ";
   }
   flags.pop_back();
   return flags;

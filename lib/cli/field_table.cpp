@@ -29,6 +29,10 @@ bool Field::IsBool() const {
          std::holds_alternative<std::optional<bool>*>(value);
 }
 
+std::string Field::Negation() const {
+  return flag.starts_with("--no-") ? "" : "--no-" + flag.substr(2);
+}
+
 bool Field::IsList() const {
   return std::holds_alternative<std::vector<int64_t>*>(value) ||
          std::holds_alternative<std::vector<double>*>(value) ||

@@ -31,6 +31,9 @@ struct Field {
 
   std::string Path() const { return section.empty() ? key : section + "." + key; }
   bool IsBool() const;
+  // "--no-shuffle" of the truth value --shuffle; empty where the flag is a negation itself
+  // (--no-progress).
+  std::string Negation() const;
   bool IsList() const;
   bool IsPath() const;
   const EnumRef* Enum() const;  // nullptr: not an enumeration

@@ -8,6 +8,8 @@ namespace orchard::cli {
 namespace {
 
 constexpr size_t kWidth = 100;  // columns of a line
+constexpr size_t kLongestValue =
+    50;                         // of a|b|c beside a flag; longer lists of names stand in the help
 constexpr size_t kColumn = 30;  // where the help of an option starts
 
 // Text broken at spaces, each line after the first indented by `indent`.
@@ -42,18 +44,22 @@ std::string Row(const std::string& name, const std::string& help) {
 std::string FlagText(const Field& field) {
   std::string text =
       field.constraint.letter ? std::string("-") + field.constraint.letter + ", " : "";
-  if (field.IsBool()) return text + "--[no-]" + field.flag.substr(2);
-  return text + field.flag + " " + ValueName(field);
+  if (field.IsBool()) {
+    // Who is on by default is switched off, mostly; who is off is switched on.
+    return text + (field.default_text == "false" ? field.flag : "--[no-]" + field.flag.substr(2));
+  }
+  const std::string value = ValueName(field);
+  return text + field.flag + " " + (value.size() > kLongestValue ? "NAME" : value);
 }
 
 bool IsPlainText(const Field& field) {
-  return (std::holds_alternative<std::string*>(field.value) ||
-          std::holds_alternative<std::optional<std::string>*>(field.value)) &&
-         !field.constraint.suggestions;
+  return std::holds_alternative<std::string*>(field.value) ||
+         std::holds_alternative<std::optional<std::string>*>(field.value);
 }
 
 std::string HelpText(const Field& field) {
   std::string notes;
+  if (field.Enum() && ValueName(field).size() > kLongestValue) notes = LegalValues(field);
   if (!field.IsBool() && !field.Enum() && !field.IsPath() && !IsPlainText(field)) {
     notes = LegalValues(field);
   }

@@ -133,9 +133,11 @@ void ReadConfigText(std::string_view text, const std::string& name, FieldTable& 
 }
 
 void ReadConfigFile(const std::filesystem::path& file, FieldTable& table) {
+  // The tensor half reads the file again, so it must not be a pipe, which can be read only once.
   std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored)) {
-    throw UsageError("the configuration is a directory", file.string(), "name a TOML file");
+  const std::filesystem::file_status status = std::filesystem::status(file, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw UsageError("the configuration is not a regular file", file.string(), "name a TOML file");
   }
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;

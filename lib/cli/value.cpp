@@ -176,9 +176,7 @@ std::string Phrase(const Constraint& c, const double*) {
   return NumberPhrase("a number", c, Bound);
 }
 std::string Phrase(const Constraint&, const bool*) { return "true or false"; }
-std::string Phrase(const Constraint& c, const std::string*) {
-  return c.suggestions ? std::string("one of ") + c.suggestions : "a text";
-}
+std::string Phrase(const Constraint&, const std::string*) { return "a text"; }
 std::string Phrase(const Constraint&, const std::filesystem::path*) { return "a path"; }
 
 std::string Format(bool value, const Constraint&) { return value ? "true" : "false"; }
@@ -198,7 +196,14 @@ std::string Toml(int64_t value, const Constraint& c) {
   return text == std::to_string(value) ? text : QuoteToml(text);
 }
 
-// The values of a field, each formatted: none for an unset optional, one for a scalar.
+// No path is empty: where a default is, there is no path.
+bool IsUnset(const std::filesystem::path& path) { return path.empty(); }
+template <class T>
+bool IsUnset(const T&) {
+  return false;
+}
+
+// The values of a field, each formatted: none for one that is unset, one for a scalar.
 template <class FormatOne>
 std::vector<std::string> FormatAll(const Field& field, FormatOne format) {
   std::vector<std::string> texts;
@@ -213,7 +218,7 @@ std::vector<std::string> FormatAll(const Field& field, FormatOne format) {
             for (const auto& element : *ref) texts.push_back(format(element, field.constraint));
           } else if constexpr (E::kOptional) {
             if (*ref) texts.push_back(format(**ref, field.constraint));
-          } else {
+          } else if (!IsUnset(*ref)) {
             texts.push_back(format(*ref, field.constraint));
           }
         }

@@ -32,10 +32,11 @@ std::vector<std::string> SplitList(std::string_view text);
 // The values that are legal, as a phrase: "an integer >= 1", "one of cosine, linear".
 std::string LegalValues(const Field& field);
 
-// As it would be typed on the command line; empty for an unset optional and an empty list.
+// As it would be typed on the command line; empty for an unset optional, an empty path and an empty
+// list.
 std::string FormatText(const Field& field);
 
-// As a TOML value that reads back exactly; empty for an unset optional.
+// As a TOML value that reads back exactly; empty for an unset optional and an empty path.
 std::string FormatToml(const Field& field);
 
 // Throws an internal Error when the default breaks the field's own constraint.

@@ -1,8 +1,8 @@
 // Communicators: the ranks of a job and the collectives between them.
 //
 // One interface, four engines: one process, simulated ranks (simulated.h), MPI (mpi.h), NCCL
-// (nccl.h). A training loop is written once against `Communicator&` and started with `RunRanks`
-// (launch.h). Every rank must call the same collectives in the same order.
+// (nccl_communicator.h). A training loop is written once against `Communicator&` and started with
+// `RunRanks` (launch.h). Every rank must call the same collectives in the same order.
 //
 // The CPU engines use the *ordered all-reduce*: every rank sends chunk j of its buffer to rank j
 // (all-to-all), rank j adds what it got in rank order, and the sums are gathered (all-gather). That

@@ -1,5 +1,6 @@
 #include "expand/depth.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -62,6 +63,18 @@ std::vector<LayerPlan> StackLayers(int64_t source, int64_t target) {
 std::vector<LayerPlan> InterpolateLayers(int64_t source, int64_t target) {
   std::vector<LayerPlan> layers;
   for (int64_t i = 0; i < target; ++i) layers.push_back({i * source / target});
+  return layers;
+}
+
+std::vector<LayerPlan> BlendLayers(int64_t source, int64_t target) {
+  const int64_t steps = std::max<int64_t>(1, target - 1);
+  std::vector<LayerPlan> layers;
+  for (int64_t i = 0; i < target; ++i) {
+    const int64_t position = i * (source - 1);  // in units of 1 / steps
+    layers.push_back(
+        {.source = position / steps,
+         .next_share = static_cast<double>(position % steps) / static_cast<double>(steps)});
+  }
   return layers;
 }
 

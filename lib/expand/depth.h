@@ -13,7 +13,8 @@ struct LayerPlan {
   int64_t source = 0;    // layer whose tensors are expanded
   bool neutral = false;  // a new layer: its output projections vanish
   double attention_scale = 1,
-         mlp_scale = 1;  // multiply the output projections (`scale` of a slice)
+         mlp_scale = 1;   // multiply the output projections (`scale` of a slice)
+  double next_share = 0;  // of layer source + 1 in a blend; the rest is layer `source`
 };
 
 // Layers of the target for a placement of new, neutral layers. Source: LEMON, sec. 3.4.
@@ -26,6 +27,9 @@ std::vector<LayerPlan> PlaceLayers(int64_t source, int64_t target, Placement pla
 // The lossy depth methods, which copy without neutralising.
 std::vector<LayerPlan> StackLayers(int64_t source, int64_t target);
 std::vector<LayerPlan> InterpolateLayers(int64_t source, int64_t target);
+// LiGO's start: target layers evenly spaced from the first source layer to the last, each a blend
+// of the two that it stands between.
+std::vector<LayerPlan> BlendLayers(int64_t source, int64_t target);
 // SOLAR: the first source - drop layers of one copy, then the last source - drop of another.
 std::vector<LayerPlan> SolarLayers(int64_t source, int64_t drop);
 

@@ -30,7 +30,8 @@ enum class Split : uint8_t {
   kProjection,  // random parts, rounded to storage
   kComplement,  // all but the first copy are pure noise; the first takes the rest
   kEqual,       // w / copies: no symmetry breaking
-  kCancel       // as grid, with w := 0: the parts cancel (new layers, depth type `cancel`)
+  kCancel,      // as grid, with w := 0: the parts cancel (new layers, depth type `cancel`)
+  kPairs        // as grid, but copies 2k and 2k + 1 get opposite noise and an odd last one none
 };
 
 // More copies of one unit than this would overflow the integers below.
@@ -155,6 +156,16 @@ ORCHARD_HD Real ProjectedPart(Real noise_unit, int32_t noise, int32_t noise_sum,
   return deviation + share;
 }
 
+// The noise integer of copy k of a weight whose copies stand at `index`.
+ORCHARD_HD int32_t CopyNoise(Split split, Philox2 key, int32_t copies, int32_t k,
+                             const uint64_t* index) {
+  if (split != Split::kPairs) return NoiseInteger(PhiloxAt(key, index[k]));
+  const int32_t first = k - k % 2;
+  if (first + 1 == copies) return 0;
+  const int32_t noise = NoiseInteger(PhiloxAt(key, index[first]));
+  return k == first ? noise : -noise;
+}
+
 // The part of a copy on the grid: the integer nearest to target / u that leaves the `after` copies
 // behind it able to make up the `rest`. With after = 0 it is the rest itself.
 template <class Real>
@@ -174,6 +185,16 @@ ORCHARD_HD typename RealTraits<Real>::Int GridPart(const GridUnit<Real>& unit, R
   return raised > high ? high : raised;
 }
 
+// The target of one of a pair, no further from the weight's share than the storage grid lets both
+// of the pair go: their noise must stay opposite.
+template <class Real>
+ORCHARD_HD Real PairedTarget(const GridUnit<Real>& unit, Real target, Real share) {
+  const Real room = FromGrid(unit, unit.cap) - (share < Real(0) ? -share : share);
+  const Real low = share - room, high = share + room;
+  const Real raised = target < low ? low : target;
+  return raised > high ? high : raised;
+}
+
 // One element alone: the part of copy `rank` of weight `w` (already rounded to storage). `index[k]`
 // is the flat index of copy k's element in the target tensor. Rounding to storage is the caller's;
 // for grid and cancel the value is a storage number already.
@@ -186,7 +207,7 @@ ORCHARD_HD Real SplitElement(Split split, const SplitSettings<Real>& settings, P
   if (split == Split::kEqual) return w * inverse;
   if (copies == 1) return w;
   int32_t sum = 0;
-  for (int32_t k = 0; k < copies; ++k) sum += NoiseInteger(PhiloxAt(key, index[k]));
+  for (int32_t k = 0; k < copies; ++k) sum += CopyNoise(split, key, copies, k, index);
   if (split == Split::kProjection) {
     const int32_t noise = NoiseInteger(PhiloxAt(key, index[rank]));
     return ProjectedPart(settings.noise, noise, sum, inverse, copies, w);
@@ -201,8 +222,9 @@ ORCHARD_HD Real SplitElement(Split split, const SplitSettings<Real>& settings, P
   const GridUnit<Real> unit = MakeGridUnit(settings.grid, w, settings.zero_exponent);
   typename RealTraits<Real>::Int rest = ToGrid(unit, w), part = 0;
   for (int32_t k = 0; k <= rank; ++k) {
-    const int32_t noise = NoiseInteger(PhiloxAt(key, index[k]));
-    const Real target = ProjectedPart(settings.noise, noise, sum, inverse, copies, w);
+    const int32_t noise = CopyNoise(split, key, copies, k, index);
+    Real target = ProjectedPart(settings.noise, noise, sum, inverse, copies, w);
+    if (split == Split::kPairs) target = PairedTarget(unit, target, w * inverse);
     part = GridPart(unit, target, rest, copies - 1 - k);
     rest -= part;
   }

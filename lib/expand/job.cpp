@@ -136,7 +136,8 @@ Json MakeJob(const SourceModel& source, const Plan& plan, const MethodOptions& m
   Json settings = Json::array();
   for (const TensorOp& op : plan.tensors) {
     settings.push_back({static_cast<int>(op.kind), static_cast<int>(op.split), io::Name(op.dtype),
-                        op.sigma, op.pad_sigma, op.scale, op.offset, op.pad_scale, op.sources});
+                        op.sigma, op.relative_sigma, op.pad_sigma, op.source_weights, op.scale,
+                        op.offset, op.pad_scale, op.sources});
   }
   job["fingerprint"] = std::to_string(std::hash<std::string>()(settings.dump()));
   return job;

@@ -24,6 +24,19 @@ ORCHARD_HD void FillNoise(Philox2 key, uint64_t base, int lanes, int32_t* noise)
   }
 }
 
+// The noise of copy k of every lane: `CopyNoise` of each.
+ORCHARD_HD void FillCopyNoise(Split split, Philox2 key, int copies, int k, const uint64_t* base,
+                              int lanes, int32_t* noise) {
+  int32_t* own = noise + k * kLanes;
+  if (split != Split::kPairs || (k % 2 == 0 && k + 1 < copies)) {
+    FillNoise(key, base[k], lanes, own);
+  } else if (k % 2 == 1) {
+    for (int l = 0; l < lanes; ++l) own[l] = -own[l - kLanes];
+  } else {
+    for (int l = 0; l < lanes; ++l) own[l] = 0;
+  }
+}
+
 template <class Real>
 ORCHARD_HD void Equal(int copies, const Real* weights, int lanes, Real* const* parts) {
   const Real inverse = Real(1) / static_cast<Real>(copies);
@@ -59,7 +72,7 @@ ORCHARD_HD void Projection(Real unit, int copies, const Real* weights, int lanes
   }
 }
 
-template <class Real>
+template <bool kPaired, class Real>
 ORCHARD_HD void Grid(const SplitSettings<Real>& settings, int copies, const Real* weights,
                      int lanes, const int32_t* noise, const int32_t* sum, Real* const* parts) {
   using Int = typename RealTraits<Real>::Int;
@@ -74,8 +87,8 @@ ORCHARD_HD void Grid(const SplitSettings<Real>& settings, int copies, const Real
     Real* out = parts[k] ? parts[k] : unwanted;
     for (int l = 0; l < lanes; ++l) {
       const GridUnit<Real> unit = MakeGridUnit(settings.grid, weights[l], settings.zero_exponent);
-      const Real target =
-          ProjectedPart(settings.noise, own[l], sum[l], inverse, copies, weights[l]);
+      Real target = ProjectedPart(settings.noise, own[l], sum[l], inverse, copies, weights[l]);
+      if constexpr (kPaired) target = PairedTarget(unit, target, weights[l] * inverse);
       const Int part = GridPart(unit, target, rest[l], copies - 1 - k);
       rest[l] -= part;
       out[l] = FromGrid(unit, part);
@@ -99,7 +112,7 @@ ORCHARD_HD void SplitRun(Split split, const SplitSettings<Real>& settings, Philo
   int32_t noise[kMaxCopies * kLanes], sum[kLanes];
   for (int l = 0; l < lanes; ++l) sum[l] = 0;
   for (int k = 0; k < copies; ++k) {
-    FillNoise(key, base[k], lanes, noise + k * kLanes);
+    FillCopyNoise(split, key, copies, k, base, lanes, noise);
     for (int l = 0; l < lanes; ++l) sum[l] += noise[k * kLanes + l];
   }
   if (!AllFinite(weights,
@@ -118,8 +131,10 @@ ORCHARD_HD void SplitRun(Split split, const SplitSettings<Real>& settings, Philo
       return Complement(settings.noise, copies, weights, lanes, noise, sum, parts);
     case Split::kProjection:
       return Projection(settings.noise, copies, weights, lanes, noise, sum, parts);
+    case Split::kPairs:
+      return Grid<true>(settings, copies, weights, lanes, noise, sum, parts);
     default:
-      return Grid(settings, copies, weights, lanes, noise, sum, parts);
+      return Grid<false>(settings, copies, weights, lanes, noise, sum, parts);
   }
 }
 

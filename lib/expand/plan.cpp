@@ -60,7 +60,10 @@ bool PowerOfTwo(double value) {
 class Builder {
  public:
   Builder(const SourceModel& source, const TargetOptions& target, const MethodOptions& options)
-      : source_(source), a_(source.architecture), options_(options), recipe_(RecipeOf(options)) {
+      : source_(source),
+        a_(source.architecture),
+        options_(options),
+        recipe_(RecipeOf(options, source.architecture)) {
     arch::CheckRefusals(a_, a_.refuse, source.config, "config.json");
     plan_.method = options.method;
     plan_.source = source.sizes;
@@ -69,6 +72,7 @@ class Builder {
     plan_.layers = ChooseLayers();
     plan_.target.layers = static_cast<int64_t>(plan_.layers.size());
     plan_.maps = MakeMaps(plan_.source, plan_.target, recipe_, 0);
+    if (recipe_.mix) mixes_ = MakeMixMaps(plan_.source, plan_.target, 0);
     plan_.lossless = recipe_.lossless && !options.allow_lossy;
     share_ = recipe_.correct_norms ? ResidualShare(plan_.maps) : 1.0;
     eta_ = std::sqrt(share_);
@@ -113,6 +117,7 @@ class Builder {
       default:
         break;
     }
+    if (recipe_.mix) return BlendLayers(from, to);
     if (recipe_.depth == Recipe::Depth::kCopy) return StackLayers(from, to);
     return PlaceLayers(from, to, options_.placement);
   }
@@ -141,7 +146,8 @@ class Builder {
       return r.kind == Kind::kWideHeadNorm;
     });
     if (!wide || !plan_.lossless) return;
-    if (!plan_.maps.query_heads->uniform() || !plan_.maps.kv_heads->uniform()) {
+    const auto even = [](const AxisMap& heads) { return heads.uniform() && heads.pads() == 0; };
+    if (!even(*plan_.maps.query_heads) || !even(*plan_.maps.kv_heads)) {
       throw ImpossibleError(
           a_.model_type +
               " normalises across all heads, so every head needs the same number of copies",
@@ -267,6 +273,7 @@ class Builder {
         op.policy = "copied";
     }
     if (recipe_.fresh) MakeFresh(match, op);
+    if (recipe_.mix) MakeMix(info, match, layer, op);
     if (layer) ApplyDepth(match, role, *layer, target_layer, op);
     if (recipe_.new_rows_from_next || (layer && layer->neutral && options_.inner == Inner::kAki)) {
       TakeNewRowsFromNext(match, layer, op);
@@ -276,25 +283,30 @@ class Builder {
   }
 
   AxisMapPtr MapOf(const std::string& axis, int64_t stored_extent) const {
-    if (axis == "R") return plan_.maps.residual;
-    if (axis == "T") return plan_.maps.transform;
-    if (axis == "H") return plan_.maps.query;
-    if (axis == "G") return plan_.maps.key_value;
-    if (axis == "F") return plan_.maps.hidden;
+    return MapIn(plan_.maps, axis, stored_extent);
+  }
+
+  template <class Map>
+  std::shared_ptr<const Map> MapIn(const GrownAxes<Map>& maps, const std::string& axis,
+                                   int64_t stored_extent) const {
+    if (axis == "R") return maps.residual;
+    if (axis == "T") return maps.transform;
+    if (axis == "H") return maps.query;
+    if (axis == "G") return maps.key_value;
+    if (axis == "F") return maps.hidden;
     if (axis == "H*3") {
-      return std::make_shared<const AxisMap>(
-          AxisMap::Blocks(*plan_.maps.query_heads, 3 * plan_.source.head_dim));
+      return std::make_shared<const Map>(Map::Blocks(*maps.query_heads, 3 * plan_.source.head_dim));
     }
-    if (const size_t plus = axis.find('+'); plus != std::string::npos) {
-      std::vector<AxisMap> parts;
+    if (axis.find('+') != std::string::npos) {
+      std::vector<Map> parts;
       for (size_t at = 0; at <= axis.size();) {
         const size_t end = std::min(axis.find('+', at), axis.size());
-        parts.push_back(*MapOf(axis.substr(at, end - at), 0));
+        parts.push_back(*MapIn(maps, axis.substr(at, end - at), 0));
         at = end + 1;
       }
-      return std::make_shared<const AxisMap>(AxisMap::Concatenate(parts));
+      return std::make_shared<const Map>(Map::Concatenate(parts));
     }
-    return std::make_shared<const AxisMap>(AxisMap::Identity(stored_extent));
+    return std::make_shared<const Map>(Map::Identity(stored_extent));
   }
 
   [[noreturn]] void ThrowShape(const io::TensorInfo& info, const std::string& expected) const {
@@ -347,6 +359,12 @@ class Builder {
       op.passengers *= info.shape[axis];
     op.row_pad = RowPadOf(axes[out], role);
     op.split = recipe_.split;
+    if (op.split == Split::kPairs) {
+      // Against the power of what noise is added to: the weight's share of each copy.
+      const auto& copies = op.columns->copies();
+      op.relative_sigma = std::pow(10.0, -options_.hypercloning_snr / 20) /
+                          static_cast<double>(copies.empty() ? 1 : copies[0]);
+    }
     op.column_pad = options_.method == Method::kZeroPad && axes[in] != "R" ? ColumnPad::kZero
                                                                            : ColumnPad::kNoise;
     if (role == "embed.token") op.scale = EmbeddingScale();
@@ -392,7 +410,9 @@ class Builder {
     if (op.row_pad == RowPad::kMean && op.rows->pads() > 0) return Exactness::kRounded;
     const auto& copies = op.columns->copies();
     const bool split = std::any_of(copies.begin(), copies.end(), [](int64_t n) { return n > 1; });
-    if (!split || op.split == Split::kGrid || op.split == Split::kCancel) return Exactness::kExact;
+    if (!split || op.split == Split::kGrid || op.split == Split::kCancel ||
+        op.split == Split::kPairs)
+      return Exactness::kExact;
     if (op.split != Split::kEqual) return Exactness::kRounded;
     const bool powers =
         std::all_of(copies.begin(), copies.end(), [](int64_t n) { return (n & (n - 1)) == 0; });
@@ -598,6 +618,30 @@ class Builder {
     op.policy += ", new rows from the next layer";
   }
 
+  // LiGO's start: old units stay, new ones are convex sums of old ones, on both sides of every map;
+  // layers are interpolated.
+  void MakeMix(const io::TensorInfo& info, const Match& match, const LayerPlan* layer,
+               TensorOp& op) const {
+    if (op.kind != OpKind::kMatrix && op.kind != OpKind::kVector) return;
+    const std::vector<std::string>& axes = match.rule->axes;
+    const bool embedding = match.rule->kind == Kind::kEmbedding;
+    const size_t out = op.transposed ? axes.size() - 1 : 0;
+    op.mix_rows = MapIn(mixes_, axes[out], info.shape[out]);
+    if (op.kind == OpKind::kVector || embedding) {
+      op.mix_columns = std::make_shared<const MixMap>(
+          MixMap::Identity(op.kind == OpKind::kVector ? 1 : op.columns->size()));
+    } else {
+      op.mix_columns = MapIn(mixes_, axes[op.transposed ? 0 : 1], op.columns->source_size());
+    }
+    op.kind = OpKind::kMix;
+    op.source_weights = {1};
+    op.policy = "convex sums of units";
+    if (!layer || layer->next_share == 0) return;
+    op.sources.push_back(NameInLayer(match, layer->source + 1));
+    op.source_weights = {1 - layer->next_share, layer->next_share};
+    op.policy += " and of two layers";
+  }
+
   void MakeFresh(const Match& match, TensorOp& op) const {
     const Kind kind = match.rule->kind;
     if (op.kind == OpKind::kMatrix) {
@@ -640,6 +684,7 @@ class Builder {
   std::vector<std::pair<const io::TensorInfo*, Match>> matches_;
   std::map<std::string, const io::TensorInfo*> by_slot_;
   double share_ = 1, eta_ = 1, sigma_ = 0, pad_sigma_ = 0, initializer_ = 0.02;
+  MixMaps mixes_;
   bool tied_ = false, untie_ = false, neutral_split_ = false;
 };
 

@@ -35,10 +35,13 @@ struct SourceModel {
 // ImpossibleError (unknown model_type, refused setting).
 SourceModel OpenModel(const std::filesystem::path& path, const std::filesystem::path& arch_map);
 
-// The copy maps of the axes that grow.
-struct AxisMaps {
-  AxisMapPtr residual, transform, query_heads, kv_heads, query, key_value, hidden;
+// One map for each axis that grows.
+template <class Map>
+struct GrownAxes {
+  std::shared_ptr<const Map> residual, transform, query_heads, kv_heads, query, key_value, hidden;
 };
+using AxisMaps = GrownAxes<AxisMap>;  // copies and padding
+using MixMaps = GrownAxes<MixMap>;    // weighted sums
 
 struct Plan {
   Method method = Method::kLemon;

@@ -26,15 +26,17 @@ void CheckNotSmaller(const char* what, int64_t source, int64_t target) {
 
 }  // namespace
 
-Recipe RecipeOf(const MethodOptions& options) {
+Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architecture) {
   Recipe r;
   r.split = options.split;
   r.untie = options.untie;
   switch (options.method) {
     case Method::kLemon:
     case Method::kLlamaPro:
-    case Method::kLesa:
       break;
+    case Method::kLesa:
+      throw ImpossibleError("lesa predicts new layers with a trained network, which is not there",
+                            "--method lesa", "lemon and interpolate add layers without training");
     case Method::kNet2Net:
       r.width = Recipe::Width::kRandomCopies;
       r.split = Split::kEqual;
@@ -63,15 +65,17 @@ Recipe RecipeOf(const MethodOptions& options) {
       r.correct_norms = r.lossless = false;
       break;
     case Method::kHyperCloning:
-      r.split = Split::kEqual;
+      r.split = options.hypercloning_snr > 0 ? Split::kPairs : Split::kEqual;
       r.untie = true;
       break;
     case Method::kZeroPad:
+      // Zeros beside the residual stream are what RMSNorm's padding is; they move LayerNorm's mean.
       r.width = Recipe::Width::kIdentityPad;
-      r.lossless = false;
+      r.lossless = architecture.norm == arch::Norm::kRms;
       break;
     case Method::kLigoInit:
       r.depth = Recipe::Depth::kCopy;
+      r.mix = true;
       r.correct_norms = r.lossless = false;
       break;
     case Method::kRandom:
@@ -190,6 +194,21 @@ AxisMaps MakeMaps(const Sizes& source, const Sizes& target, const Recipe& recipe
                                  : heads.key_value);
   maps.query = make(AxisMap::Blocks(*maps.query_heads, source.head_dim));
   maps.key_value = make(AxisMap::Blocks(*maps.kv_heads, source.head_dim));
+  return maps;
+}
+
+MixMaps MakeMixMaps(const Sizes& source, const Sizes& target, uint64_t seed) {
+  const auto make = [](MixMap map) { return std::make_shared<const MixMap>(std::move(map)); };
+  MixMaps maps;
+  maps.residual = make(MixMap::Convex(source.hidden, target.hidden, seed));
+  maps.transform = maps.residual;
+  maps.hidden = make(MixMap::Convex(source.ffn, target.ffn, seed + 1));
+  maps.query_heads = make(MixMap::Convex(source.heads, target.heads, seed + 2));
+  maps.kv_heads = source.heads == source.kv_heads && target.heads == target.kv_heads
+                      ? maps.query_heads
+                      : make(MixMap::Convex(source.kv_heads, target.kv_heads, seed + 3));
+  maps.query = make(MixMap::Blocks(*maps.query_heads, source.head_dim));
+  maps.key_value = make(MixMap::Blocks(*maps.kv_heads, source.head_dim));
   return maps;
 }
 

@@ -23,11 +23,12 @@ struct Recipe {
   bool correct_norms = true;  // gains by sqrt(s), epsilon by s
   bool new_rows_from_next = false;
   bool untie = false;
+  bool mix = false;      // units and layers are weighted sums of the source's
   bool fresh = false;    // no weight of the source is used
   bool lossless = true;  // refuse what cannot be done without loss
 };
 
-Recipe RecipeOf(const MethodOptions& options);
+Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architecture);
 
 // Throws ImpossibleError naming the rule and the nearest legal sizes when a lossless recipe cannot
 // reach the target.
@@ -36,6 +37,8 @@ void CheckReachable(const SourceModel& source, const Sizes& target, const Recipe
 
 // The copy maps; `seed` is used by random copies only.
 AxisMaps MakeMaps(const Sizes& source, const Sizes& target, const Recipe& recipe, uint64_t seed);
+
+MixMaps MakeMixMaps(const Sizes& source, const Sizes& target, uint64_t seed);
 
 // s = K D_S / D_T of the residual stream: 1 where it has no padding.
 double ResidualShare(const AxisMaps& maps);

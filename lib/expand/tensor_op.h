@@ -10,6 +10,7 @@
 
 #include "expand/axis_map.h"
 #include "expand/element.h"
+#include "expand/mix_map.h"
 #include "io/dtype.h"
 
 namespace orchard::expand {
@@ -19,7 +20,8 @@ enum class OpKind {
   kMatrix,  // EXPAND-LINEAR (LEMON, sec. 3; docs/methods/lemon-expand.md)
   kVector,  // biases and norm parameters: factor * x + offset, with padding
   kFill,    // a constant: neutral layers
-  kNoise    // fresh normal initialisation
+  kNoise,   // fresh normal initialisation
+  kMix      // weighted sums of source units and of source tensors (LiGO)
 };
 
 // Rows (output units) that copy nothing.
@@ -68,9 +70,15 @@ struct TensorOp {
       mean_weights;  // tensor [out] that weighs the rows in their mean: LayerScale; empty: none
   ColumnPad column_pad = ColumnPad::kNoise;
   Split split = Split::kGrid;
-  double sigma = 0;      // of the split noise, and of kNoise
-  double pad_sigma = 0;  // of padding columns
-  double scale = 1;      // multiplies the source first; the product is rounded to storage
+  double sigma = 0;           // of the split noise, and of kNoise
+  double pad_sigma = 0;       // of padding columns
+  double relative_sigma = 0;  // where not 0, sigma is this times the root mean square of the source
+  double scale = 1;           // multiplies the source first; the product is rounded to storage
+
+  // Mixes: sum over tensors s of source_weights[s] mix_rows sources[s] mix_columns^T. Vectors are
+  // matrices of one column.
+  MixMapPtr mix_rows, mix_columns;
+  std::vector<double> source_weights;
 
   // Vectors (`rows` is their map; `scale` their factor).
   double offset = 0;  // also the value of kFill

@@ -88,6 +88,7 @@ const char* Name(Exactness exactness) {
 int64_t TensorOp::elements() const { return Product(shape); }
 
 int64_t TensorOp::block_units() const {
+  if (kind == OpKind::kMix) return transposed ? mix_columns->size() : mix_rows->size();
   if (kind != OpKind::kMatrix) return elements();
   return transposed ? columns->size() : rows->size();
 }
@@ -178,6 +179,9 @@ class TypedWorker : public Worker {
     if (op.kind == OpKind::kCopy) CheckElements(op.elements());
     if (op.kind == OpKind::kVector) CheckElements(op.rows->source_size() / SourceCount());
     if (op.kind == OpKind::kMatrix) PrepareMatrix();
+    if (op.kind == OpKind::kMix) {
+      CheckElements(op.mix_rows->source_size() * op.mix_columns->source_size() * op.passengers);
+    }
   }
 
   void Run(int64_t begin, int64_t end, std::span<std::byte> out) override {
@@ -192,7 +196,10 @@ class TypedWorker : public Worker {
         return;
       case OpKind::kNoise:
         return RunNoise(begin, end, typed);
+      case OpKind::kMix:
+        return RunMix(begin, end, typed);
       case OpKind::kMatrix:
+        PrepareRelativeNoise();
         return op_.transposed ? RunTransposed(begin, end, typed) : RunRows(begin, end, typed);
     }
   }
@@ -234,6 +241,58 @@ class TypedWorker : public Worker {
       const int lanes = static_cast<int>(std::min<int64_t>(kLanes, end - at));
       PadLanes(settings_.noise, key_, at, lanes, values);
       NarrowRun(values, lanes, out + (at - begin));
+    }
+  }
+
+  // One pass over the source for its root mean square, summed in f64 in order: the same bits
+  // whatever the blocks.
+  void PrepareRelativeNoise() {
+    if (op_.relative_sigma == 0) return;
+    std::call_once(noise_once_, [&] {
+      constexpr int64_t kChunk = 1 << 15;
+      std::vector<double> values(kChunk);
+      double sum = 0;
+      int64_t count = 0;
+      for (const io::TensorInfo* info : infos_) {
+        for (int64_t at = 0; at < info->elements(); at += kChunk) {
+          const int64_t n = std::min(kChunk, info->elements() - at);
+          Load(*info, at, n, values.data());
+          for (int64_t i = 0; i < n; ++i) sum += values[i] * values[i];
+          count += n;
+        }
+      }
+      const double power = count > 0 ? sum / static_cast<double>(count) : 0;
+      const double sigma = op_.relative_sigma * std::abs(op_.scale) * std::sqrt(power);
+      settings_ = MakeSplitSettings<Real>(kGridOf<T>, std::isfinite(sigma) ? sigma : 0);
+    });
+  }
+
+  // ---- mixes
+
+  // Stored rows [begin, end): each a sum of stored source rows, mixed along the stored columns.
+  void RunMix(int64_t begin, int64_t end, T* out) {
+    const MixMap& outer = op_.transposed ? *op_.mix_columns : *op_.mix_rows;
+    const MixMap& inner = op_.transposed ? *op_.mix_rows : *op_.mix_columns;
+    const int64_t length = inner.source_size() * op_.passengers;
+    std::vector<double> source(length), sum(length);
+    for (int64_t t = begin; t < end; ++t) {
+      std::fill(sum.begin(), sum.end(), 0.0);
+      for (size_t s = 0; s < infos_.size(); ++s) {
+        for (const MixTerm& term : outer[t]) {
+          Load(*infos_[s], term.source * length, length, source.data());
+          const double weight = op_.source_weights[s] * term.weight;
+          for (int64_t i = 0; i < length; ++i) sum[i] += weight * source[i];
+        }
+      }
+      T* row = out + (t - begin) * inner.size() * op_.passengers;
+      for (int64_t c = 0; c < inner.size(); ++c) {
+        for (int64_t p = 0; p < op_.passengers; ++p) {
+          double value = 0;
+          for (const MixTerm& term : inner[c])
+            value += term.weight * sum[term.source * op_.passengers + p];
+          row[c * op_.passengers + p] = orchard::Narrow<T>(static_cast<Real>(value));
+        }
+      }
     }
   }
 
@@ -522,7 +581,7 @@ class TypedWorker : public Worker {
   int64_t row_elements_ = 0;  // elements of one of them
   bool plain_columns_ = false;
   std::vector<std::vector<int64_t>> copy_targets_;  // transposed: target rows of each input unit
-  std::once_flag mean_once_, weights_once_;
+  std::once_flag mean_once_, weights_once_, noise_once_;
   std::vector<Real> mean_row_;
   std::vector<double> mean_weights_;
 };

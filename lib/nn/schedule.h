@@ -1,17 +1,21 @@
 // Learning-rate schedules as pure functions of the step: resuming needs no state.
 //
 // Source: LEMON, the training recipes of its experiments (docs/methods/lemon-expand.md). With
-// lr_max the peak, t_w warm-up steps from warmup_lr, T steps in all, and f the fraction of the way
-// to T:
-//   timm-cosine  lr_min + (lr_max - lr_min)/2 (1 + cos(pi t/T)): t counts from 0, so the warm-up
-//   hides the first part of the cosine bert-cosine  the same with (t - t_w)/(T - t_w); lr_min = 0.1
-//   lr_max unless given linear       lr_max (1 - f) + lr_min f with f = (t - t_w)/(T - t_w) wsd
-//   lr_max until the last `decay` part of the T steps, then straight to lr_min (warm-up, stable,
-//   decay) step         lr_max gamma^floor(t / step_size)
-// and three changes to any of them:
+// lr_max the peak, t_w warm-up steps from warmup_lr, T steps in all:
+//
+//   timm-cosine  lr_min + (lr_max - lr_min)/2 (1 + cos(pi t/T)); t counts from 0, so the warm-up
+//                hides the first part of the cosine
+//   bert-cosine  the same with (t - t_w)/(T - t_w); lr_min = 0.1 lr_max unless given
+//   linear       lr_max (1 - f) + lr_min f, with f = (t - t_w)/(T - t_w)
+//   wsd          lr_max until the last `decay` part of the T steps, then straight to lr_min
+//                (warm-up, stable, decay)
+//   step         lr_max gamma^floor(t / step_size)
+//
+// After T it is lr_min for ever (step goes on by its rule). Two changes apply to any of them:
+//
 //   ghost g      starts inside a longer schedule: t -> t + g, T -> T + g
-//   rewarm r     after the model has grown, a ceiling that rises from warmup_lr to lr_max within r
-//   steps after T      lr_min for ever (step: goes on by its rule)
+//   rewarm r     after the model has grown, a ceiling that rises from warmup_lr to lr_max
+//                within r steps
 #pragma once
 
 #include <cstdint>

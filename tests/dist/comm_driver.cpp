@@ -1,23 +1,19 @@
 // One job for every engine: `mpirun -n N comm_driver digest` and `comm_driver digest --ranks N`
-// must print the same.
+// must print the same. Modes:
 //
-//   comm_driver digest [--ranks N]   all collectives over many sizes and types: a digest of all
-//   results and of the byte counters comm_driver throw  [--ranks N]   rank 1 finds bad data, the
-//   others wait for it comm_driver kill                 rank 1 is killed, the others wait for it
-//   comm_driver together             every rank is interrupted at the same step
-//   comm_driver huge                 a buffer of more than 2^31 bytes (4.5 GiB of memory per rank)
-//   comm_driver rate [BYTES]         seconds of an all-reduce, beside MPI_Allreduce
-//   comm_driver bytes FILE           all-reduces, and the counters into FILE.<rank>: for
-//   netns_bytes
+//   digest        all collectives over many sizes and types: digest of results and byte counters
+//   throw         rank 1 finds bad data, the others wait for it
+//   kill          rank 1 is killed, the others wait for it
+//   together      every rank is interrupted at the same step
+//   huge          a buffer of more than 2^31 bytes (2.2 GiB of memory per rank)
+//   rate [BYTES]  seconds of an all-reduce
+//   bytes FILE N  N all-reduces, and the byte counters into FILE.<rank>: for netns_bytes
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -131,9 +127,9 @@ void Rate(Communicator& c, int64_t bytes) {
   }
 }
 
-void Bytes(Communicator& c, const std::string& file) {
+void Bytes(Communicator& c, const std::string& file, int rounds) {
   std::vector<float> x(4 << 20, 1.0f);
-  for (int round = 0; round < 4; ++round) c.AllReduce(std::span(x));
+  for (int round = 0; round < rounds; ++round) c.AllReduce(std::span(x));
   const Traffic t = c.traffic();
   std::ofstream(fmt::format("{}.{}", file, c.rank())) << t.sent << ' ' << t.received << '\n';
 }
@@ -157,7 +153,7 @@ int Main(int argc, char** argv) {
         if (mode == "digest") return Digest(c);
         if (mode == "huge") return Huge(c);
         if (mode == "rate") return Rate(c, value.empty() ? 32 << 20 : std::stoll(value));
-        if (mode == "bytes") return Bytes(c, value);
+        if (mode == "bytes") return Bytes(c, value, std::stoi(arguments.at(2)));
         Fail(c, mode);
       },
       options);

@@ -31,13 +31,18 @@ def load(directory, kind):
     return model
 
 
-def compare(case, inputs, tmp_path, tolerance, *flags):
+def deviation(case, inputs, tmp_path, *flags):
+    """Largest difference of the outputs of the expanded model, relative to the largest logit."""
     config, kind, settings = case
     small = make(config(**settings), kind)
     source = save(small, tmp_path / "small")
     expand(source, tmp_path / "big", *flags)
     theirs = run_peer(load(tmp_path / "big", kind), inputs).logits
-    assert max_relative(theirs, run_peer(load(source, kind), inputs).logits) < tolerance
+    return max_relative(theirs, run_peer(load(source, kind), inputs).logits)
+
+
+def compare(case, inputs, tmp_path, tolerance, *flags):
+    assert deviation(case, inputs, tmp_path, *flags) < tolerance
 
 
 def case_of(cases, name, **settings):
@@ -134,3 +139,21 @@ def test_two_steps(name, tmp_path):
     expand(tmp_path / "middle", tmp_path / "big", "--hidden", 60, "--ffn", 100, "--layers", 5)
     theirs = run_peer(load(tmp_path / "big", kind), {"tokens": tokens()}).logits
     assert max_relative(theirs, run_peer(load(source, kind), {"tokens": tokens()}).logits) < EXACT
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize("snr", [0, 10])
+def test_hypercloning(name, snr, tmp_path):
+    hidden = 2 * DECODERS[name][2].get("hidden_size", DECODERS[name][2].get("n_embd"))
+    compare(DECODERS[name], {"tokens": tokens()}, tmp_path, EXACT, "--method", "hypercloning", "--hidden", hidden,
+            "--hypercloning-snr", snr)
+
+
+# Zeros beside the residual stream are RMSNorm's own padding; LayerNorm's mean moves.
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2"])
+def test_zero_padding_keeps_rms_models(name, tmp_path):
+    compare(DECODERS[name], {"tokens": tokens()}, tmp_path, EXACT, "--method", "zero-pad", *UNEVEN)
+
+
+def test_zero_padding_changes_layer_norm_models(tmp_path):
+    assert deviation(DECODERS["gpt2"], {"tokens": tokens()}, tmp_path, "--method", "zero-pad", "--hidden", 54) > 1e-3

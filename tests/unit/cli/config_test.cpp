@@ -77,13 +77,14 @@ TEST(ConfigErrors, PointAtSyntaxErrors) {
 TEST(ConfigErrors, NameAFileThatCannotBeRead) {
   EXPECT_THAT(ErrorOf({"--config", "/nonexistent/run.toml"}),
               HasSubstr("cannot be read: /nonexistent/run.toml"));
-  EXPECT_THAT(ErrorOf({"--config", "/tmp"}), HasSubstr("is a directory: /tmp"));
+  EXPECT_THAT(ErrorOf({"--config", "/tmp"}), HasSubstr("not a regular file: /tmp"));
 }
 
 TEST(PrintedConfig, ExplainsEveryKey) {
   const std::string text = Resolved().Toml();
   EXPECT_THAT(text, HasSubstr("# optimiser steps (an integer >= 1; default 2000)\nsteps = 2000\n"));
   EXPECT_THAT(text, HasSubstr("# upper limit (a number)\n# limit =\n"));
+  EXPECT_THAT(text, HasSubstr("\n# nowhere =\n"));
   EXPECT_THAT(text, HasSubstr("\n[common]\n"));
   EXPECT_THAT(text, HasSubstr("max_ram = \"1GB\""));
   EXPECT_THAT(text, Not(HasSubstr("force")));

@@ -80,6 +80,11 @@ TEST(FlagErrors, NameTheNearestFlag) {
   EXPECT_EQ(ErrorOf({"--zzzzzz"}), "unknown flag: --zzzzzz (--help lists the flags)");
 }
 
+TEST(FlagErrors, RejectOtherValuesOfTruthValues) {
+  EXPECT_NE(ErrorOf({"--shuffle=maybe", "x"}), "");
+  EXPECT_NE(ErrorOf({"--no-shuffle=maybe", "x"}), "");
+}
+
 TEST(FlagErrors, SayThatAValueIsMissing) {
   EXPECT_EQ(ErrorOf({"x", "--note"}), "the flag needs a value: --note");
 }

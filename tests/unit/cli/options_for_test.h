@@ -44,6 +44,7 @@ struct EveryKind {
   std::vector<std::string> names;
   std::string note = "none";
   std::filesystem::path cache = "cache";
+  std::filesystem::path nowhere;
   std::optional<int64_t> hidden;
   std::optional<double> limit;
   std::optional<std::string> label;
@@ -61,6 +62,7 @@ struct EveryKind {
     f.Positional("names", names, "what to take", false);
     f("note", note, "free text");
     f("cache", cache, "where to keep files");
+    f("nowhere", nowhere, "a path that may be left out");
     f("hidden", hidden, "width", AtLeast(1));
     f("limit", limit, "upper limit");
     f("label", label, "a label");

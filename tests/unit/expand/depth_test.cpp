@@ -61,6 +61,14 @@ TEST(LossyLayers, AreCopiesAndNeverNeutral) {
   EXPECT_EQ(Text(SolarLayers(4, 1)), "0 1 2 1 2 3");
 }
 
+TEST(BlendLayers, StandEvenlyBetweenTheFirstAndTheLast) {
+  const auto layers = BlendLayers(3, 5);  // 0, 1/2, 1, 3/2, 2
+  EXPECT_EQ(Text(layers), "0 0 1 1 2");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(layers[i].next_share, i % 2 == 1 ? 0.5 : 0);
+  for (const LayerPlan& layer : BlendLayers(4, 4)) EXPECT_EQ(layer.next_share, 0);
+  EXPECT_EQ(Text(BlendLayers(1, 3)), "0 0 0");
+}
+
 TEST(SolarLayers, RefusesToDropEveryLayer) { EXPECT_THROW(SolarLayers(4, 4), UsageError); }
 
 // Without its new layers, every placement is the source in order.

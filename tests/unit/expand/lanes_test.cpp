@@ -114,8 +114,8 @@ TYPED_TEST(SplitOf, LanesAreTheElements) {
   using Real = ComputeOf<TypeParam>;
   const auto settings = Settings<TypeParam>(0.05);
   const Philox2 key = PhiloxKey(9, 9);
-  for (Split split :
-       {Split::kGrid, Split::kProjection, Split::kComplement, Split::kEqual, Split::kCancel}) {
+  for (Split split : {Split::kGrid, Split::kProjection, Split::kComplement, Split::kEqual,
+                      Split::kCancel, Split::kPairs}) {
     for (int copies : {1, 2, 3, 7}) {
       std::vector<Real> weights(kLanes);
       for (int l = 0; l < kLanes; ++l) {

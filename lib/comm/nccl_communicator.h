@@ -1,0 +1,28 @@
+// The NCCL engine: collectives on GPU memory, one GPU per rank. libnccl.so.2 is loaded at run time,
+// so that nothing needs it before a job asks for it; its id travels over the MPI communicator.
+//
+// Differences from the CPU engines, all from the library: sums are in an order of its choice (the
+// same in every run of one set-up, and the same bits on all ranks); BF16, F16 and I8 sum in their
+// own type; a reduce-scatter does not widen. Collectives are enqueued on the given stream: buffers
+// belong to it until `Wait`, which waits for the stream.
+#pragma once
+
+#include <memory>
+
+#include "comm/communicator.h"
+
+namespace orchard::comm {
+
+// True when this build has the NCCL engine and libnccl.so.2 can be loaded.
+bool HaveNccl();
+
+// The GPU of this process among those of its machine, by the launcher's local rank; 0 without one.
+int LocalRank();
+
+// A communicator of the same ranks as `bootstrap` for buffers on CUDA device `device`; a collective
+// call. `bootstrap` must outlive it.
+//   stream  cudaStream_t on which collectives are enqueued
+// Throws ResourceError when NCCL is missing, PeerError when it fails.
+std::unique_ptr<Communicator> OpenNccl(Communicator& bootstrap, int device, void* stream);
+
+}  // namespace orchard::comm
