@@ -284,7 +284,10 @@ ExpandReport ExpandModel(const SourceModel& source, const Plan& plan, const Meth
       ++report.shards_written;
       report.bytes_written += shards[k].bytes;
     }
-    if (range.first == 0) CopyPassThrough(source, plan, folder.path());
+    if (options.part == 1) {
+      CopyPassThrough(source, plan, folder.path());
+      if (options.write_beside) options.write_beside(folder.path());
+    }
   } catch (const InterruptedError&) {
     folder.Keep();
     throw;

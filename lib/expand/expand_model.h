@@ -27,6 +27,9 @@ struct ExpandOptions {
   bool resume = false;          // keep finished shards of an earlier try
   bool force = false;           // replace DST, and an unfinished DST.partial
   bool hash_sources = true;     // SHA-256 of every source tensor, for provenance
+  // Called by the first part with the folder, before it becomes DST: writes what belongs beside the
+  // model.
+  std::function<void(const std::filesystem::path& folder)> write_beside;
   std::function<void(int64_t bytes)> on_progress;  // called from any thread with bytes just written
 };
 

@@ -274,6 +274,7 @@ class Builder {
     }
     if (recipe_.fresh) MakeFresh(match, op);
     if (recipe_.mix) MakeMix(info, match, layer, op);
+    op.new_layer = layer && layer->neutral;
     if (layer) ApplyDepth(match, role, *layer, target_layer, op);
     if (recipe_.new_rows_from_next || (layer && layer->neutral && options_.inner == Inner::kAki)) {
       TakeNewRowsFromNext(match, layer, op);

@@ -85,6 +85,8 @@ struct TensorOp {
   VectorPad vector_pad = VectorPad::kZero;
   double pad_scale = 1, pad_offset = 0;
 
+  bool new_layer = false;  // belongs to a layer that the source does not have
+
   Exactness exactness = Exactness::kExact;
   std::string policy;  // for the report, e.g. "rows mean, columns split"
 

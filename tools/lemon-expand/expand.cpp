@@ -12,6 +12,7 @@
 #include "base/logging.h"
 #include "base/number_format.h"
 #include "base/thread_pool.h"
+#include "expand/optimizer_state.h"
 #include "io/json_file.h"
 #include "lemon-expand/commands.h"
 #include "lemon-expand/expand_command.h"
@@ -29,6 +30,8 @@ struct ExpandCommandOptions {
   int64_t shard_size = 5'000'000'000;
   int64_t max_ram = 1'000'000'000;
   std::string part = "1/1";
+  std::filesystem::path optimizer_state;
+  expand::StateGrowth optim = expand::StateGrowth::kMap;
   bool hash_sources = true;
 
   void Fields(cli::FieldVisitor& f) {
@@ -40,6 +43,9 @@ struct ExpandCommandOptions {
     f("shard_size", shard_size, "largest file of the target", cli::Bytes(1));
     f("max_ram", max_ram, "bound on memory for buffers", cli::Bytes(1 << 20));
     f("part", part, "write the i-th of n groups of shards: i/n; `finalize` joins them");
+    f("optimizer_state", optimizer_state,
+      "optimizer.safetensors of the source's training, grown beside the model");
+    f("optim", optim, "what becomes of the optimiser's state; asym: only first copies keep it");
     f("hash_sources", hash_sources, "record the SHA-256 of every source tensor");
   }
 };
@@ -106,6 +112,14 @@ int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
   run.resume = context.common.resume;
   run.force = context.common.force;
   run.hash_sources = options.hash_sources;
+  std::optional<io::Checkpoint> state;
+  if (!options.optimizer_state.empty()) {
+    state.emplace(io::Checkpoint::Open(options.optimizer_state));
+    run.write_beside = [&](const std::filesystem::path& folder) {
+      expand::GrowOptimizerState(*state, source, plan, options.optim, run.seed,
+                                 folder / "optimizer.safetensors");
+    };
+  }
   expand::ExpandReport report;
   if (!context.common.dry_run) {
     run::ProgressOptions progress_options;
