@@ -2,7 +2,8 @@
 //
 // Of a weight with source unit i (u_i copies) and input j, stored as s times the source's weight:
 // copies of an input see the same activation, so their gradients repeat; copies of an output share
-// what flows back, on average 1 / u_i each (exactly where the split is equal). Hence
+// what flows back, on average 1 / u_i each (exactly where the split is equal, and key-value heads
+// keep the size of their query groups). Hence
 //
 //     m[i', c] = m[i, j] / (u_i s)        v[i', c] = v[i, j] / (u_i s)^2
 //

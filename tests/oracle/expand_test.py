@@ -7,6 +7,8 @@ import subprocess
 import pytest
 import torch
 import transformers as tf
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from forward_peers import make, max_relative, run_peer, save
 from forward_test import DECODERS, ENCODERS, IMAGES, tokens
@@ -157,3 +159,40 @@ def test_zero_padding_keeps_rms_models(name, tmp_path):
 
 def test_zero_padding_changes_layer_norm_models(tmp_path):
     assert deviation(DECODERS["gpt2"], {"tokens": tokens()}, tmp_path, "--method", "zero-pad", "--hidden", 54) > 1e-3
+
+
+def gradients(directory, kind):
+    """Of a loss of the model's outputs, by the names of its stored tensors."""
+    model = load(directory, kind)
+    torch.nn.functional.cross_entropy(model(tokens()).logits.flatten(0, 1), tokens().flatten()).backward()
+    stored = {name for file in directory.glob("*.safetensors") if file.name != "optimizer.safetensors"
+              for name in safe_open(file, "pt").keys()}
+    named = dict(model.named_parameters())
+    return {name: named[name].grad for name in stored if name in named}
+
+
+# Where the split is equal, the gradients of the big model are those of the small one, shared by the copies of each output and
+# repeated for the copies of each input: one step of AdamW from nothing gives the moments that the mapping of the small model's gives. (Key-value heads need query groups of one size: the query heads of
+# uneven groups are shared unevenly.) transformers computes RMSNorm and the softmax of a float64 model in float32.
+@pytest.mark.parametrize("name,flags", [("llama", DOUBLE[:-2]), ("gpt2", ["--hidden", 48, "--ffn", 200]),
+                                        ("llama", ["--hidden", 45, "--heads", 9, "--kv-heads", 3, "--ffn", 70])])
+def test_optimiser_state_is_that_of_the_grown_models_own_step(name, flags, tmp_path):
+    config, kind, settings = DECODERS[name]
+    source = save(make(config(**settings), kind), tmp_path / "small")
+    state = {}
+    for tensor, gradient in gradients(source, kind).items():
+        state["step." + tensor] = torch.tensor(1)
+        state["exp_avg." + tensor] = (0.1 * gradient).contiguous()
+        state["exp_avg_sq." + tensor] = (0.001 * gradient ** 2).contiguous()
+    save_file(state, tmp_path / "optimizer.safetensors")
+    expand(source, tmp_path / "big", "--split", "equal", "--optimizer-state", tmp_path / "optimizer.safetensors", *flags)
+    grown = load_file(tmp_path / "big" / "optimizer.safetensors")
+    compared = 0
+    for tensor, gradient in gradients(tmp_path / "big", kind).items():
+        first, second = grown["exp_avg." + tensor], grown["exp_avg_sq." + tensor]
+        copies = first != 0  # padding starts without a first moment
+        compared += int(copies.sum())
+        scale = gradient.abs().max()
+        assert (first - 0.1 * gradient)[copies].abs().max() < 1e-5 * scale, tensor
+        assert (second - 0.001 * gradient ** 2)[copies].abs().max() < 1e-5 * scale ** 2, tensor
+    assert compared > 1000
