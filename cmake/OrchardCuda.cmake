@@ -16,16 +16,28 @@ if(NOT ORCHARD_CUDA STREQUAL "off")
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES "80-virtual;90-real" CACHE STRING "CUDA architectures")
   endif()
+  # The wheels keep their libraries in lib/, where nvcc looks in lib64/: CMake's test of the compiler needs them, compiling does not.
+  if(CMAKE_CUDA_COMPILER)
+    get_filename_component(orchard_cuda_toolkit "${CMAKE_CUDA_COMPILER}/../.." ABSOLUTE)
+    if(NOT EXISTS ${orchard_cuda_toolkit}/lib64)
+      set(ENV{LIBRARY_PATH} "${orchard_cuda_toolkit}/lib:$ENV{LIBRARY_PATH}")
+    endif()
+  endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
     set(CMAKE_CUDA_STANDARD 17)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-    find_package(CUDAToolkit REQUIRED)
-    orchard_interface(cuda INCLUDES ${CUDAToolkit_INCLUDE_DIRS}
-                      LIBRARIES CUDA::cudart_static -Wl,--exclude-libs,libcudart_static.a DEFINITIONS ORCHARD_HAVE_CUDA=1)
+    # Not find_package(CUDAToolkit): it insists on libcudart.so, which the wheels carry only as libcudart.so.13.
+    find_path(ORCHARD_CUDA_INCLUDE cuda_runtime_api.h HINTS ${orchard_cuda_toolkit}/include
+              ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} REQUIRED)
+    find_library(ORCHARD_CUDART_STATIC libcudart_static.a HINTS ${orchard_cuda_toolkit}/lib ${orchard_cuda_toolkit}/lib64
+                 ${CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES} REQUIRED)
+    orchard_interface(cuda INCLUDES ${ORCHARD_CUDA_INCLUDE}
+                      LIBRARIES ${ORCHARD_CUDART_STATIC} -Wl,--exclude-libs,libcudart_static.a Threads::Threads ${CMAKE_DL_LIBS} rt
+                      DEFINITIONS ORCHARD_HAVE_CUDA=1)
     set(ORCHARD_HAVE_CUDA ON)
-    find_path(ORCHARD_NCCL_INCLUDE nccl.h HINTS ${ORCHARD_LIBTORCH}/../nvidia/nccl/include ${CUDAToolkit_INCLUDE_DIRS})
+    find_path(ORCHARD_NCCL_INCLUDE nccl.h HINTS ${ORCHARD_LIBTORCH}/../nvidia/nccl/include ${ORCHARD_CUDA_INCLUDE})
   elseif(ORCHARD_CUDA STREQUAL "on")
     message(FATAL_ERROR "ORCHARD_CUDA=on, but there is no nvcc: install the CUDA toolkit or run scripts/setup --cuda")
   endif()
