@@ -1,0 +1,224 @@
+// Every kernel of cuda/nn against its CPU twin on the same input: all dtypes, sizes on the vector
+// path, the element path and the path of rows too long for registers; and the same bits in two
+// runs.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "cuda/nn/activation.h"
+#include "cuda/nn/cross_entropy.h"
+#include "cuda/nn/dropout.h"
+#include "cuda/nn/norm.h"
+#include "gpu/device_array.h"
+#include "unit/nn/buffers.h"
+
+namespace orchard::nn {
+namespace {
+
+using gpu::DeviceArray;
+
+template <class T>
+class NnKernels : public gpu::DeviceTest {};
+using StoredTypes = ::testing::Types<float, double, BFloat16, Float16>;
+TYPED_TEST_SUITE(NnKernels, StoredTypes);
+
+template <class T>
+bool SameBits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+struct Size {
+  int64_t rows, columns;
+};
+constexpr Size kSizes[] = {{1, 1},      {5, 7},    {37, 64},   {700, 768},
+                           {130, 1001}, {9, 4096}, {3, 40000}, {2, 40001}};
+
+template <class T>
+void CompareNorm(NormKind kind, double offset, Size size) {
+  using C = ComputeOf<T>;
+  const auto x = RandomBuffer<T>(size.rows * size.columns, 1, 0.3),
+             dy = RandomBuffer<T>(x.size(), 2), weight = RandomBuffer<T>(size.columns, 3),
+             bias = RandomBuffer<T>(size.columns, 4);
+  Buffer<T> y(x.size()), dx(x.size()), dweight(size.columns), dbias(size.columns);
+  std::vector<C> mean(size.rows), rstd(size.rows);
+  const FloatType type = kFloatTypeOf<T>;
+  NormForwardArgs forward{"x",          kind,     type,        type,       size.rows,
+                          size.columns, 1e-5,     offset,      x.data(),   weight.data(),
+                          bias.data(),  y.data(), mean.data(), rstd.data()};
+  NormForward(forward);
+  std::vector<char> space(NormBackwardWorkspace(size.rows, size.columns, type));
+  NormBackwardArgs backward{"x",       kind,           type,         type,
+                            size.rows, size.columns,   offset,       dy.data(),
+                            x.data(),  weight.data(),  mean.data(),  rstd.data(),
+                            dx.data(), dweight.data(), dbias.data(), space.data()};
+  NormBackward(backward);
+
+  DeviceArray<T> gx(x), gdy(dy), gweight(weight), gbias(bias), gy(x.size()), gdx(x.size()),
+      gdweight(size.columns), gdbias(size.columns);
+  DeviceArray<C> gmean(size.rows), grstd(size.rows);
+  DeviceArray<char> gspace(static_cast<int64_t>(space.size()));
+  forward.x = backward.x = gx.data();
+  forward.weight = backward.weight = gweight.data();
+  forward.bias = gbias.data();
+  forward.y = gy.data();
+  forward.mean = gmean.data();
+  forward.rstd = grstd.data();
+  cuda::NormForward(forward, nullptr);
+  backward.dy = gdy.data();
+  backward.mean = gmean.data();
+  backward.rstd = grstd.data();
+  backward.dx = gdx.data();
+  backward.dweight = gdweight.data();
+  backward.dbias = gdbias.data();
+  backward.workspace = gspace.data();
+  cuda::NormBackward(backward, nullptr);
+  ExpectClose<T>(gy.Host(), Values(y), 8);
+  ExpectClose<C>(grstd.Host(), Values(rstd), 32);
+  ExpectClose<T>(gdx.Host(), Values(dx), 32);
+  const double rows = std::sqrt(static_cast<double>(size.rows));
+  ExpectClose<T>(gdweight.Host(), Values(dweight), 32, rows);
+  ExpectClose<T>(gdbias.Host(), Values(dbias), 32, rows);
+  const auto first = gdweight.Host();
+  cuda::NormBackward(backward, nullptr);
+  EXPECT_TRUE(SameBits(first, gdweight.Host())) << "two runs differ";
+}
+
+TYPED_TEST(NnKernels, NormMatchesItsTwinAndRepeats) {
+  for (const Size& size : kSizes) {
+    SCOPED_TRACE(std::to_string(size.rows) + " x " + std::to_string(size.columns));
+    CompareNorm<TypeParam>(NormKind::kLayerNorm, 0, size);
+    CompareNorm<TypeParam>(NormKind::kRmsNorm, 1, size);
+  }
+}
+
+TYPED_TEST(NnKernels, BiasActivationMatchesItsTwinAndRepeats) {
+  using T = TypeParam;
+  for (const Size& size : kSizes) {
+    for (const Activation f : {Activation::kGelu, Activation::kGeluTanh, Activation::kSilu}) {
+      const int64_t count = size.rows * size.columns;
+      const auto x = RandomBuffer<T>(count, 5, 0, 2), dy = RandomBuffer<T>(count, 6),
+                 bias = RandomBuffer<T>(size.columns, 7);
+      Buffer<T> y(count), dx(count), dbias(size.columns);
+      std::vector<char> space(BiasActivationWorkspace(size.rows, size.columns, kFloatTypeOf<T>));
+      BiasActivationForwardArgs forward{"x",          f,        kFloatTypeOf<T>, size.rows,
+                                        size.columns, x.data(), bias.data(),     y.data()};
+      BiasActivationBackwardArgs backward{
+          "x",      f,           kFloatTypeOf<T>, size.rows,    size.columns, dy.data(),
+          x.data(), bias.data(), dx.data(),       dbias.data(), space.data()};
+      BiasActivationForward(forward);
+      BiasActivationBackward(backward);
+      DeviceArray<T> gx(x), gdy(dy), gbias(bias), gy(count), gdx(count), gdbias(size.columns);
+      DeviceArray<char> gspace(static_cast<int64_t>(space.size()));
+      forward.x = backward.x = gx.data();
+      forward.bias = backward.bias = gbias.data();
+      forward.y = gy.data();
+      backward.dy = gdy.data();
+      backward.dx = gdx.data();
+      backward.dbias = gdbias.data();
+      backward.workspace = gspace.data();
+      cuda::BiasActivationForward(forward, nullptr);
+      cuda::BiasActivationBackward(backward, nullptr);
+      ExpectClose<T>(gy.Host(), Values(y), 8);
+      ExpectClose<T>(gdx.Host(), Values(dx), 16);
+      ExpectClose<T>(gdbias.Host(), Values(dbias), 16, std::sqrt(static_cast<double>(size.rows)));
+      const auto first = gdbias.Host();
+      cuda::BiasActivationBackward(backward, nullptr);
+      EXPECT_TRUE(SameBits(first, gdbias.Host())) << "two runs differ";
+    }
+  }
+}
+
+TYPED_TEST(NnKernels, GatedActivationMatchesItsTwin) {
+  using T = TypeParam;
+  for (const int64_t count : {1, 63, 4096, 100003}) {
+    for (const Activation f : {Activation::kGelu, Activation::kGeluTanh, Activation::kSilu}) {
+      const auto gate = RandomBuffer<T>(count, 8, 0, 2), up = RandomBuffer<T>(count, 9),
+                 dy = RandomBuffer<T>(count, 10);
+      Buffer<T> y(count), dgate(count), dup(count);
+      GatedForward({"x", f, kFloatTypeOf<T>, count, gate.data(), up.data(), y.data()});
+      GatedBackward({"x", f, kFloatTypeOf<T>, count, dy.data(), gate.data(), up.data(),
+                     dgate.data(), dup.data()});
+      DeviceArray<T> ggate(gate), gup(up), gdy(dy), gy(count), gdgate(count), gdup(count);
+      cuda::GatedForward({"x", f, kFloatTypeOf<T>, count, ggate.data(), gup.data(), gy.data()},
+                         nullptr);
+      cuda::GatedBackward({"x", f, kFloatTypeOf<T>, count, gdy.data(), ggate.data(), gup.data(),
+                           gdgate.data(), gdup.data()},
+                          nullptr);
+      ExpectClose<T>(gy.Host(), Values(y), 8);
+      ExpectClose<T>(gdgate.Host(), Values(dgate), 16);
+      ExpectClose<T>(gdup.Host(), Values(dup), 8);
+    }
+  }
+}
+
+TYPED_TEST(NnKernels, CrossEntropyMatchesItsTwin) {
+  using T = TypeParam;
+  using C = ComputeOf<T>;
+  for (const Size& size : {Size{3, 10}, Size{65, 1000}, Size{7, 30522}, Size{2, 50257}}) {
+    for (const double smoothing : {0.0, 0.1}) {
+      const auto logits = RandomBuffer<T>(size.rows * size.columns, 11, 0, 3);
+      std::vector<int64_t> targets(size.rows);
+      for (int64_t r = 0; r < size.rows; ++r)
+        targets[r] = r % 5 == 2 ? -100 : r * 37 % size.columns;
+      const std::vector<C> dloss(size.rows, C(0.5));
+      std::vector<C> loss(size.rows), log_sum(size.rows);
+      Buffer<T> dlogits(logits.size());
+      CrossEntropyForward({"logits", kFloatTypeOf<T>, size.rows, size.columns, -100, smoothing,
+                           logits.data(), targets.data(), loss.data(), log_sum.data()});
+      CrossEntropyBackward({"logits", kFloatTypeOf<T>, size.rows, size.columns, -100, smoothing,
+                            logits.data(), targets.data(), log_sum.data(), dloss.data(),
+                            dlogits.data()});
+      DeviceArray<T> glogits(logits), gdlogits(logits.size());
+      DeviceArray<int64_t> gtargets(targets);
+      DeviceArray<C> gloss(size.rows), glog_sum(size.rows), gdloss(dloss);
+      cuda::CrossEntropyForward(
+          {"logits", kFloatTypeOf<T>, size.rows, size.columns, -100, smoothing, glogits.data(),
+           gtargets.data(), gloss.data(), glog_sum.data()},
+          nullptr);
+      cuda::CrossEntropyBackward(
+          {"logits", kFloatTypeOf<T>, size.rows, size.columns, -100, smoothing, glogits.data(),
+           gtargets.data(), glog_sum.data(), gdloss.data(), gdlogits.data()},
+          nullptr);
+      ExpectClose<C>(gloss.Host(), Values(loss), 64);
+      ExpectClose<T>(gdlogits.Host(), Values(dlogits), 32);
+    }
+  }
+}
+
+TYPED_TEST(NnKernels, DropoutGivesTheBitsOfItsTwin) {
+  using T = TypeParam;
+  for (const int64_t count : {1, 6, 4096, 100003}) {
+    for (const int64_t group : {1, 13}) {
+      const auto x = RandomBuffer<T>(count, 12), residual = RandomBuffer<T>(count, 13);
+      Buffer<T> y(count);
+      DropoutArgs args{"x",        kFloatTypeOf<T>, count,           group,   0.3, PhiloxKey(1, 2),
+                       1ull << 40, x.data(),        residual.data(), y.data()};
+      Dropout(args);
+      DeviceArray<T> gx(x), gresidual(residual), gy(count);
+      args.x = gx.data();
+      args.residual = gresidual.data();
+      args.y = gy.data();
+      cuda::Dropout(args, nullptr);
+      EXPECT_TRUE(SameBits(y, gy.Host())) << count << " elements in groups of " << group;
+    }
+  }
+}
+
+class NnKernelErrors : public gpu::DeviceTest {};
+
+TEST_F(NnKernelErrors, NameTheTensor) {
+  NormForwardArgs args;
+  args.name = "layers.3.norm";
+  args.rows = 1;
+  args.columns = 8;
+  try {
+    cuda::NormForward(args, nullptr);
+    FAIL() << "accepted null pointers";
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("layers.3.norm"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace orchard::nn
