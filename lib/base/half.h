@@ -137,8 +137,8 @@ ORCHARD_HD T Narrow(ComputeOf<T> value) {
   return half_detail::Stored<T>::Narrow(value);
 }
 
-// The float next to `value` whose last bit is odd, or `value` itself where that is a float. Rounding
-// the result once more, to bf16 or f16, gives what rounding `value` directly would:
+// The float next to `value` whose last bit is odd, or `value` itself where that is a float.
+// Rounding the result once more, to bf16 or f16, gives what rounding `value` directly would:
 // `Narrow<BFloat16>(RoundToOdd(x))` does not round twice.
 ORCHARD_HD float RoundToOdd(double value) {
   const float nearest = static_cast<float>(value);

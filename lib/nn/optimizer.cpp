@@ -13,6 +13,9 @@
 #include "nn/composed_update.h"
 #include "nn/fused_launch.h"
 #include "nn/parameter_update.h"
+#if ORCHARD_HAVE_CUDA
+#include "cuda/nn/parameter_update.h"
+#endif
 
 namespace orchard::nn {
 namespace {
@@ -57,7 +60,19 @@ double GradientNorm(const Batch& batch) {
     return std::sqrt(
         SumOfSquares(batch.updates.data(), static_cast<int64_t>(batch.updates.size())));
   }
-  at::Tensor sum = at::zeros({}, batch.tensors[0].gradient.options().dtype(at::kDouble));
+  const auto wide = batch.tensors[0].gradient.options().dtype(at::kDouble);
+  at::Tensor sum = at::zeros({}, wide);
+#if ORCHARD_HAVE_CUDA
+  if (HasKernels(batch.tensors[0].gradient)) {
+    const int64_t count = static_cast<int64_t>(batch.updates.size());
+    const at::Tensor workspace = at::empty(
+        {cuda::SumOfSquaresWorkspace(batch.updates.data(), count)}, wide.dtype(at::kByte));
+    const c10::DeviceGuard guard(sum.device());
+    cuda::SumOfSquares(batch.updates.data(), count, workspace.mutable_data_ptr(),
+                       sum.mutable_data_ptr<double>(), CurrentStream(sum));
+    return std::sqrt(sum.item<double>());
+  }
+#endif
   for (const UpdateTensors& t : batch.tensors) sum += t.gradient.to(at::kDouble).square().sum();
   return std::sqrt(sum.item<double>());
 }
@@ -70,18 +85,31 @@ std::string Culprit(const Batch& batch) {
   return "sum over all tensors";
 }
 
-// The kernel's twin on the CPU, ATen elsewhere.
+// An update by the kernel's twin on the CPU, by the kernel on CUDA, by ATen elsewhere and where no
+// kernels are compiled in.
+template <class Args>
+struct UpdateForms {
+  void (*twin)(const Args&);
+  void (*kernel)(const Args&, Stream);
+  void (*composed)(const Args&, const TensorUpdate&, const UpdateTensors&, double);
+};
+
 template <class Args>
 void Run(Args args, const Batch& batch, double gradient_scale, double average_decay,
-         void (*twin)(const Args&),
-         void (*composed)(const Args&, const TensorUpdate&, const UpdateTensors&, double)) {
+         const UpdateForms<Args>& forms) {
   args.tensors = batch.updates.data();
   args.tensor_count = static_cast<int64_t>(batch.updates.size());
   args.gradient_scale = &gradient_scale;
   args.average_decay = average_decay;
-  if (batch.on_cpu()) return twin(args);
+  if (batch.on_cpu()) return forms.twin(args);
+  const at::Tensor& first = batch.tensors[0].value;
+  if (HasKernels(first)) {
+    const at::Tensor scale = at::full({}, gradient_scale, first.options().dtype(at::kDouble));
+    args.gradient_scale = scale.const_data_ptr<double>();
+    return Launch(first, args, forms.twin, forms.kernel);
+  }
   for (size_t i = 0; i < batch.tensors.size(); ++i) {
-    composed(args, batch.updates[i], batch.tensors[i], gradient_scale);
+    forms.composed(args, batch.updates[i], batch.tensors[i], gradient_scale);
   }
 }
 
@@ -153,10 +181,10 @@ std::optional<double> Optimizer::Step(double learning_rate, double gradient_scal
   }
   if (options_.name == OptimizerKind::kAdamW) {
     Run(AdamWArgs{{}, options_.betas[0], options_.betas[1], options_.eps}, batch, gradient_scale,
-        options_.ema, AdamW, ComposedAdamW);
+        options_.ema, {&AdamW, ORCHARD_KERNEL(AdamW), &ComposedAdamW});
   } else {
-    Run(SgdArgs{{}, options_.momentum, options_.nesterov}, batch, gradient_scale, options_.ema, Sgd,
-        ComposedSgd);
+    Run(SgdArgs{{}, options_.momentum, options_.nesterov}, batch, gradient_scale, options_.ema,
+        {&Sgd, ORCHARD_KERNEL(Sgd), &ComposedSgd});
   }
   for (State* s : states) ++s->step;
   return norm;

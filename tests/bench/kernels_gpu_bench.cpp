@@ -16,6 +16,7 @@
 #include "cuda/nn/cross_entropy.h"
 #include "cuda/nn/dropout.h"
 #include "cuda/nn/norm.h"
+#include "cuda/nn/parameter_update.h"
 #include "expand/axis_map.h"
 #include "gpu/device_array.h"
 #include "unit/nn/buffers.h"
@@ -191,6 +192,33 @@ void Dropout(benchmark::State& state) {
   });
 }
 
+void AdamW(benchmark::State& state) {
+  constexpr int64_t kCount = int64_t{1} << 27;
+  const Inputs gradient(kCount);
+  DeviceArray<T> value(kCount);
+  DeviceArray<float> master(kCount), first(kCount), second(kCount);
+  const DeviceArray<double> scale(std::vector<double>{1.0});
+  for (const DeviceArray<float>* state_array : {&master, &first, &second}) {
+    CheckCuda(cudaMemset(state_array->data(), 0, state_array->Bytes()), "cudaMemset");
+  }
+  Measure(state, 28.0 * kCount, [&](int set) {
+    nn::TensorUpdate update;
+    update.type = kType;
+    update.count = kCount;
+    update.value = value.data();
+    update.gradient = gradient[set];
+    update.master = master.data();
+    update.first = first.data();
+    update.second = second.data();
+    update.learning_rate = 1e-3;
+    nn::AdamWArgs args;
+    args.tensors = &update;
+    args.tensor_count = 1;
+    args.gradient_scale = scale.data();
+    cuda::AdamW(args, nullptr);
+  });
+}
+
 void ExpandMatrix(benchmark::State& state, expand::Split split) {
   constexpr int64_t kSource = 4096, kTarget = 8192;
   const Inputs source(kSource * kSource, 0.02);
@@ -269,6 +297,7 @@ void RegisterAll() {
     add(("CrossEntropy" + pass).c_str(), [=](benchmark::State& s) { CrossEntropy(s, backward); });
   }
   add("Dropout", Dropout);
+  add("AdamW", AdamW);
   add("ExpandMatrix/grid", [](benchmark::State& s) { ExpandMatrix(s, expand::Split::kGrid); });
   add("ExpandMatrix/equal", [](benchmark::State& s) { ExpandMatrix(s, expand::Split::kEqual); });
   add("RowMean", RowMean);

@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
 
 #include "base/error.h"
 #include "cuda/nn/activation.h"
 #include "cuda/nn/cross_entropy.h"
 #include "cuda/nn/dropout.h"
 #include "cuda/nn/norm.h"
+#include "cuda/nn/parameter_update.h"
 #include "gpu/device_array.h"
 #include "unit/nn/buffers.h"
 
@@ -203,6 +205,92 @@ TYPED_TEST(NnKernels, DropoutGivesTheBitsOfItsTwin) {
       EXPECT_TRUE(SameBits(y, gy.Host())) << count << " elements in groups of " << group;
     }
   }
+}
+
+// A tensor with its state on the host, or on the device.
+template <class T>
+struct UpdateBuffers {
+  using C = ComputeOf<T>;
+  Buffer<T> value, gradient;
+  std::vector<C> master, first, second, average;
+
+  explicit UpdateBuffers(int64_t count, uint32_t seed)
+      : value(RandomBuffer<T>(count, seed)), gradient(RandomBuffer<T>(count, seed + 1)) {
+    for (const T x : value) master.push_back(Widen(x));
+    average = master;
+    for (const double x : Values(RandomBuffer<T>(count, seed + 2))) {
+      first.push_back(static_cast<C>(0.1 * x));
+      second.push_back(static_cast<C>(0.01 * x * x));
+    }
+  }
+};
+
+template <class T>
+TensorUpdate UpdateOf(int64_t count, T* value, const T* gradient, ComputeOf<T>* master,
+                      ComputeOf<T>* first, ComputeOf<T>* second, ComputeOf<T>* average) {
+  TensorUpdate update;
+  update.name = "weight";
+  update.type = kFloatTypeOf<T>;
+  update.count = count;
+  update.value = value;
+  update.gradient = gradient;
+  update.master = sizeof(T) == 2 ? master : nullptr;
+  update.first = first;
+  update.second = second;
+  update.average = average;
+  update.learning_rate = 1e-2;
+  update.weight_decay = 0.1;
+  update.step = count % 7 + 1;
+  return update;
+}
+
+TYPED_TEST(NnKernels, AdamWGivesTheBitsOfItsTwinForManyTensors) {
+  using T = TypeParam;
+  using C = ComputeOf<T>;
+  std::vector<UpdateBuffers<T>> host;
+  std::vector<std::unique_ptr<DeviceArray<T>>> values, gradients;
+  std::vector<std::unique_ptr<DeviceArray<C>>> masters, firsts, seconds, averages;
+  std::vector<TensorUpdate> on_host, on_device;
+  for (uint32_t i = 0; i < 60; ++i) {  // more than travel in one launch
+    host.emplace_back(i == 5 ? 40000 : 1 + 37 * i, 10 * i);
+  }
+  for (UpdateBuffers<T>& b : host) {
+    const int64_t count = static_cast<int64_t>(b.value.size());
+    values.push_back(std::make_unique<DeviceArray<T>>(b.value));
+    gradients.push_back(std::make_unique<DeviceArray<T>>(b.gradient));
+    masters.push_back(std::make_unique<DeviceArray<C>>(b.master));
+    firsts.push_back(std::make_unique<DeviceArray<C>>(b.first));
+    seconds.push_back(std::make_unique<DeviceArray<C>>(b.second));
+    averages.push_back(std::make_unique<DeviceArray<C>>(b.average));
+    on_host.push_back(UpdateOf<T>(count, b.value.data(), b.gradient.data(), b.master.data(),
+                                  b.first.data(), b.second.data(), b.average.data()));
+    on_device.push_back(UpdateOf<T>(count, values.back()->data(), gradients.back()->data(),
+                                    masters.back()->data(), firsts.back()->data(),
+                                    seconds.back()->data(), averages.back()->data()));
+  }
+  const double scale = 0.25;
+  AdamWArgs args;
+  args.tensors = on_host.data();
+  args.tensor_count = static_cast<int64_t>(on_host.size());
+  args.gradient_scale = &scale;
+  args.average_decay = 0.9;
+  AdamW(args);
+  const DeviceArray<double> device_scale(std::vector<double>{scale});
+  args.tensors = on_device.data();
+  args.gradient_scale = device_scale.data();
+  cuda::AdamW(args, nullptr);
+  for (size_t i = 0; i < host.size(); ++i) {
+    EXPECT_TRUE(SameBits(host[i].value, values[i]->Host())) << i;
+    EXPECT_TRUE(SameBits(host[i].first, firsts[i]->Host())) << i;
+    EXPECT_TRUE(SameBits(host[i].second, seconds[i]->Host())) << i;
+    EXPECT_TRUE(SameBits(host[i].average, averages[i]->Host())) << i;
+  }
+
+  const double expected = SumOfSquares(on_host.data(), args.tensor_count);
+  DeviceArray<char> space(cuda::SumOfSquaresWorkspace(on_device.data(), args.tensor_count));
+  DeviceArray<double> sum(1);
+  cuda::SumOfSquares(on_device.data(), args.tensor_count, space.data(), sum.data(), nullptr);
+  EXPECT_NEAR(sum.Host()[0], expected, 1e-12 * expected);
 }
 
 class NnKernelErrors : public gpu::DeviceTest {};
