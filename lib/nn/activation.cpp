@@ -6,6 +6,7 @@
 
 #include "base/simd.h"
 #include "nn/activation_element.h"
+#include "nn/column_sum.h"
 
 namespace orchard::nn {
 namespace {
@@ -36,17 +37,30 @@ ORCHARD_SIMD void BiasRow(const T* x, const T* bias, T* y, int64_t n) {
   }
 }
 
-template <class T, class Element>
+// `bias` and `dbias` are read only where the flags say so; flags, because a test in the loop keeps
+// it from being vectorised.
+template <class T, class Element, bool kBias, bool kSum>
 ORCHARD_SIMD void BiasRowBackward(const T* dy, const T* x, const T* bias, T* dx,
                                   ComputeOf<T>* dbias, int64_t n) {
   using C = ComputeOf<T>;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    const C sum = bias == nullptr ? Widen(x[i]) : Widen(x[i]) + Widen(bias[i]);
+    C sum = Widen(x[i]);
+    if constexpr (kBias) sum += Widen(bias[i]);
     const C d = Widen(dy[i]) * Element::Both(sum).slope;
     dx[i] = Narrow<T>(d);
-    if (dbias != nullptr) dbias[i] += d;
+    if constexpr (kSum) dbias[i] += d;
   }
+}
+
+template <class T, class Element>
+auto BiasRowBackwardFor(bool bias, bool sum) {
+  if (bias) {
+    return sum ? &BiasRowBackward<T, Element, true, true>
+               : &BiasRowBackward<T, Element, true, false>;
+  }
+  return sum ? &BiasRowBackward<T, Element, false, true>
+             : &BiasRowBackward<T, Element, false, false>;
 }
 
 template <class T, class Element>
@@ -82,23 +96,19 @@ template <class T, class Element>
 void BiasBackward(const BiasActivationBackwardArgs& a) {
   using C = ComputeOf<T>;
   const int64_t n = a.columns, blocks = (a.rows + kBiasRows - 1) / kBiasRows;
+  const auto run_row = BiasRowBackwardFor<T, Element>(a.bias != nullptr, a.dbias != nullptr);
   at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       C* sums = a.dbias == nullptr ? nullptr : At<C>(a.workspace, block * n);
       if (sums != nullptr) std::fill(sums, sums + n, C(0));
       for (int64_t row = block * kBiasRows; row < std::min(a.rows, (block + 1) * kBiasRows);
            ++row) {
-        BiasRowBackward<T, Element>(At<T>(a.dy, row * n), At<T>(a.x, row * n), At<T>(a.bias, 0),
-                                    At<T>(a.dx, row * n), sums, n);
+        run_row(At<T>(a.dy, row * n), At<T>(a.x, row * n), At<T>(a.bias, 0), At<T>(a.dx, row * n),
+                sums, n);
       }
     }
   });
-  if (a.dbias == nullptr) return;
-  for (int64_t i = 0; i < n; ++i) {
-    C sum = 0;
-    for (int64_t block = 0; block < blocks; ++block) sum += *At<C>(a.workspace, block * n + i);
-    *At<T>(a.dbias, i) = Narrow<T>(sum);
-  }
+  if (a.dbias != nullptr) SumColumns<T, C>(At<C>(a.workspace, 0), blocks, n, At<T>(a.dbias, 0));
 }
 
 // Calls run(T{}, Element{}).

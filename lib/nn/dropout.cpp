@@ -36,10 +36,29 @@ ORCHARD_SIMD void Draw(Philox2 key, uint64_t first, uint64_t stream,
 template <class T, class C>
 ORCHARD_SIMD void Apply(const uint32_t* words, const T* x, const T* residual, T* y, int64_t n,
                         uint32_t threshold, C scale) {
+  if (residual == nullptr) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const C kept = Kept(words[i], threshold) ? Widen(x[i]) * scale : C(0);
-    y[i] = Narrow<T>(residual == nullptr ? kept : Widen(residual[i]) + kept);
+    for (int64_t i = 0; i < n; ++i) {
+      y[i] = Narrow<T>(Kept(words[i], threshold) ? Widen(x[i]) * scale : C(0));
+    }
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) {
+      y[i] =
+          Narrow<T>(Widen(residual[i]) + (Kept(words[i], threshold) ? Widen(x[i]) * scale : C(0)));
+    }
+  }
+}
+
+// A run of one sample: all of it kept, or none.
+template <class T, class C>
+ORCHARD_SIMD void ApplyToAll(bool kept, const T* x, const T* residual, T* y, int64_t n, C scale) {
+  if (residual == nullptr) {
+    for (int64_t i = 0; i < n; ++i) y[i] = Narrow<T>(kept ? Widen(x[i]) * scale : C(0));
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      y[i] = Narrow<T>(Widen(residual[i]) + (kept ? Widen(x[i]) * scale : C(0)));
+    }
   }
 }
 
@@ -70,12 +89,10 @@ void Groups(const DropoutArgs& a) {
     for (int64_t i = begin; i < end;) {
       const int64_t group = i / a.group, stop = std::min(end, (group + 1) * a.group);
       const Philox4 block = PhiloxAt(a.key, static_cast<uint64_t>(group) / 4, a.stream);
-      const C factor = Kept(block.word[group % 4], threshold) ? scale : C(0);
-      for (; i < stop; ++i) {
-        const C kept = factor == C(0) ? C(0) : Widen(static_cast<const T*>(a.x)[i]) * factor;
-        static_cast<T*>(a.y)[i] = Narrow<T>(
-            a.residual == nullptr ? kept : Widen(static_cast<const T*>(a.residual)[i]) + kept);
-      }
+      ApplyToAll<T, C>(Kept(block.word[group % 4], threshold), static_cast<const T*>(a.x) + i,
+                       a.residual == nullptr ? nullptr : static_cast<const T*>(a.residual) + i,
+                       static_cast<T*>(a.y) + i, stop - i, scale);
+      i = stop;
     }
   });
 }

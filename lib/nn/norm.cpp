@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/simd.h"
+#include "nn/column_sum.h"
 #include "nn/norm_element.h"
 
 namespace orchard::nn {
@@ -107,16 +108,6 @@ ORCHARD_SIMD void RowGradient(const T* dy, const T* x, const W* weight, T* dx, C
   }
 }
 
-template <class W, class C>
-ORCHARD_SIMD void AddPartials(const C* partials, int64_t count, int64_t stride, int64_t begin,
-                              int64_t end, W* out) {
-  for (int64_t i = begin; i < end; ++i) {
-    C sum = 0;
-    for (int64_t p = 0; p < count; ++p) sum += partials[p * stride + i];
-    out[i] = Narrow<W>(static_cast<ComputeOf<W>>(sum));
-  }
-}
-
 template <class T, class W>
 void Backward(const NormBackwardArgs& a) {
   using C = ComputeOf<T>;
@@ -144,12 +135,9 @@ void Backward(const NormBackwardArgs& a) {
       }
     }
   });
-  at::parallel_for(0, n, 256, [&](int64_t begin, int64_t end) {
-    AddPartials<W, C>(sums, partials, n, begin, end, static_cast<W*>(a.dweight));
-    if (a.dbias != nullptr) {
-      AddPartials<W, C>(sums + partials * n, partials, n, begin, end, static_cast<W*>(a.dbias));
-    }
-  });
+  SumColumns<W, C>(sums, partials, n, static_cast<W*>(a.dweight));
+  if (a.dbias != nullptr)
+    SumColumns<W, C>(sums + partials * n, partials, n, static_cast<W*>(a.dbias));
 }
 
 }  // namespace
