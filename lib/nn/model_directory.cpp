@@ -1,34 +1,34 @@
 #include "nn/model_directory.h"
 
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "nn/tensor_bytes.h"
+#include "io/json_file.h"
+#include "io/torch/tensors.h"
 #include "nn/timm_config.h"
 
 namespace orchard::nn {
 namespace {
 
-arch::Json ReadJson(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw DataError("cannot read", path.string());
-  try {
-    return arch::Json::parse(in);
-  } catch (const nlohmann::json::exception& e) {
-    throw DataError(std::string("not JSON (") + e.what() + ")", path.string());
-  }
+// An absent file reads as an empty object: checkpoints of timm need none.
+arch::Json ReadConfig(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return arch::Json::object();
+  arch::Json config = arch::Json::parse(io::ReadJsonFile(path).dump());
+  if (!config.is_object()) throw DataError("not a JSON object", path.string());
+  return config;
 }
 
-std::string ModelType(const arch::Json& json, const std::string& where) {
-  if (!json.is_object()) throw DataError("not a JSON object", where);
-  if (const auto it = json.find("model_type"); it != json.end() && it->is_string()) return *it;
-  if (const auto it = json.find("architecture"); it != json.end() && it->is_string()) {
-    return TimmModelType(*it);
+const arch::Architecture& ArchitectureOf(const arch::Json& config, const std::string& where,
+                                         const io::Checkpoint& checkpoint) {
+  const auto it = config.find("model_type");
+  if (it != config.end() && it->is_string()) {
+    return arch::FindArchitecture(it->get<std::string>());
   }
+  if (LooksLikeTimm(checkpoint)) return arch::FindArchitecture("timm_vit");
   throw DataError("missing key model_type", where);
 }
 
@@ -50,14 +50,14 @@ ModelDirectory::ModelDirectory(std::unique_ptr<arch::Json> json,
 ModelDirectory::ModelDirectory(ModelDirectory&&) noexcept = default;
 ModelDirectory::~ModelDirectory() = default;
 
-ModelDirectory ModelDirectory::Open(const std::filesystem::path& directory,
+ModelDirectory ModelDirectory::Open(const std::filesystem::path& model,
                                     const arch::Architecture* architecture) {
-  const std::filesystem::path path = directory / "config.json";
-  auto json = std::make_unique<arch::Json>(ReadJson(path));
-  if (architecture == nullptr) {
-    architecture = &arch::FindArchitecture(ModelType(*json, path.string()));
-  }
-  io::Checkpoint checkpoint = io::Checkpoint::Open(directory);
+  std::error_code ignored;
+  const bool is_directory = std::filesystem::is_directory(model, ignored);
+  const std::filesystem::path path = (is_directory ? model : model.parent_path()) / "config.json";
+  auto json = std::make_unique<arch::Json>(ReadConfig(path));
+  io::Checkpoint checkpoint = io::Checkpoint::Open(model);
+  if (architecture == nullptr) architecture = &ArchitectureOf(*json, path.string(), checkpoint);
   TransformerConfig config =
       architecture->sizes_from_tensors
           ? ParseTransformerConfig(CompleteTimmConfig(*json, *architecture, checkpoint),
@@ -78,7 +78,7 @@ Parameters ModelDirectory::Load(const LoadOptions& options) const {
     if (options.layer && *options.layer != match->layer) continue;
     const std::string slot = match->Slot();
     if (slot.empty() || IsTiedCopy(config_, slot)) continue;
-    at::Tensor value = ReadTensor(checkpoint_, tensor);
+    at::Tensor value = io::ReadTensor(checkpoint_, tensor.name);
     if (options.dtype) value = value.to(*options.dtype);
     if (options.requires_grad) value.requires_grad_(true);
     parameters.Add({tensor.name, slot, std::move(value)});
@@ -101,24 +101,11 @@ void SaveModel(const std::filesystem::path& directory, const arch::Json& config,
   std::filesystem::create_directories(directory, error);
   if (error) throw ResourceError("cannot make the folder", directory.string());
   std::map<std::string, at::Tensor> values;
-  std::vector<io::TensorInfo> infos;
   for (const Parameter& parameter : parameters.all()) {
-    const at::Tensor value =
-        parameter.value.detach().to(at::kCPU, dtype.value_or(parameter.value.scalar_type()));
-    values[parameter.name] = value.contiguous();
-    io::TensorInfo info;
-    info.name = parameter.name;
-    info.dtype = DTypeOf(value.scalar_type());
-    info.shape = value.sizes().vec();
-    infos.push_back(std::move(info));
+    const at::Tensor value = parameter.value.detach();
+    values[parameter.name] = dtype ? value.to(*dtype) : value;
   }
-  io::SafetensorsWriter writer(directory / "model.safetensors",
-                               io::SafetensorsLayout(std::move(infos)));
-  for (const io::TensorInfo& info : writer.layout().tensors()) {
-    writer.Write(info, 0, TensorBytes(values.at(info.name)));
-  }
-  writer.Finish();
-
+  io::SaveTensors(directory / "model.safetensors", values);
   WriteFileAtomically(directory / "config.json", config.dump(2) + "\n");
 }
 

@@ -26,10 +26,11 @@ struct LoadOptions {
 
 class ModelDirectory {
  public:
-  // Reads config.json and opens the checkpoint; loads no tensor. `architecture`: which table to
-  // use, where null that of `model_type` (or `timm_vit` for a configuration of timm). Throws
-  // DataError (file, key, tensor) and ImpossibleError (unknown model type, unsupported setting).
-  static ModelDirectory Open(const std::filesystem::path& directory,
+  // Reads config.json and opens the checkpoint, a directory or a file; loads no tensor.
+  // `architecture`, which must outlive this object: the table to use, where null that of
+  // `model_type`, or `timm_vit` where the tensors have timm's names. Throws DataError (file, key,
+  // tensor) and ImpossibleError (unknown model type, unsupported setting).
+  static ModelDirectory Open(const std::filesystem::path& model,
                              const arch::Architecture* architecture = nullptr);
   ModelDirectory(ModelDirectory&&) noexcept;
   ~ModelDirectory();

@@ -27,7 +27,8 @@ class Parameters {
   at::Tensor Find(std::string_view slot) const;
   // Throws DataError naming the slot when absent.
   at::Tensor Get(std::string_view slot) const;
-  const std::vector<Parameter>& all() const { return all_; }
+  const std::vector<Parameter>& all() const& { return all_; }
+  const std::vector<Parameter>& all() const&& = delete;  // would outlive the object
   bool empty() const { return all_.empty(); }
   int64_t elements() const;
   void RequireGrad(bool required);

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "io/torch/tensors.h"
 #include "nn/random_tensor.h"
-#include "nn/tensor_bytes.h"
 
 namespace orchard::nn {
 namespace {
@@ -178,7 +178,7 @@ at::Tensor ResNet::Forward(const at::Tensor& images, bool training) const {
 ResNet LoadResNet(const io::Checkpoint& checkpoint, at::ScalarType dtype, bool requires_grad) {
   Parameters parameters;
   for (const io::TensorInfo& tensor : checkpoint.tensors()) {
-    at::Tensor value = ReadTensor(checkpoint, tensor);
+    at::Tensor value = io::ReadTensor(checkpoint, tensor.name);
     if (io::IsFloat(tensor.dtype)) value = value.to(dtype);
     const bool statistic = tensor.name.find(".running_") != std::string::npos;
     if (requires_grad && io::IsFloat(tensor.dtype) && !statistic) value.requires_grad_(true);

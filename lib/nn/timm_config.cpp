@@ -31,12 +31,9 @@ int64_t Heads(const arch::Json& config, int64_t hidden) {
 
 }  // namespace
 
-std::string TimmModelType(const std::string& architecture) {
-  for (const char* family : {"vit_", "deit_", "deit3_"}) {
-    if (architecture.starts_with(family)) return "timm_vit";
-  }
-  throw ImpossibleError("unknown timm architecture " + architecture, "config.json",
-                        "known: vit_*, deit_*, deit3_*");
+bool LooksLikeTimm(const io::Checkpoint& checkpoint) {
+  return checkpoint.Find("cls_token") != nullptr &&
+         checkpoint.Find("blocks.0.attn.qkv.weight") != nullptr;
 }
 
 arch::Json CompleteTimmConfig(const arch::Json& config, const arch::Architecture& architecture,
@@ -66,6 +63,11 @@ arch::Json CompleteTimmConfig(const arch::Json& config, const arch::Architecture
   const auto side = [](int64_t n) { return std::llround(std::sqrt(static_cast<double>(n))); };
   const int64_t patches = side(rows) * side(rows) == rows ? rows : rows - tokens;
   arch::Json out = config.is_object() ? config : arch::Json::object();
+  const auto pretrained = out.find("pretrained_cfg");
+  if (!out.contains("image_size") && pretrained != out.end() && pretrained->is_object()) {
+    const arch::Json size = pretrained->value("input_size", arch::Json());  // [C, H, W]
+    if (size.is_array() && size.size() == 3) out["image_size"] = {size[1], size[2]};
+  }
   if (!out.contains("image_size")) {
     if (side(patches) * side(patches) != patches) {
       throw ImpossibleError("the image is not square", "config.json", "add image_size");

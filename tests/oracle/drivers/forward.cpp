@@ -11,9 +11,9 @@
 
 #include "base/error.h"
 #include "io/safetensors.h"
+#include "io/torch/tensors.h"
 #include "nn/model_directory.h"
 #include "nn/resnet.h"
-#include "nn/tensor_bytes.h"
 
 namespace {
 
@@ -22,30 +22,6 @@ using orchard::nn::ModelDirectory;
 using orchard::nn::ModelOutput;
 using orchard::nn::Transformer;
 using Tensors = std::map<std::string, at::Tensor>;
-
-Tensors ReadAll(const std::string& path) {
-  const auto file = orchard::io::Checkpoint::Open(path);
-  Tensors tensors;
-  for (const auto& info : file.tensors()) {
-    tensors[info.name] = orchard::nn::ReadTensor(file, info);
-  }
-  return tensors;
-}
-
-void WriteAll(const std::string& path, const Tensors& tensors) {
-  std::vector<orchard::io::TensorInfo> infos;
-  for (const auto& [name, tensor] : tensors) {
-    infos.push_back({.name = name,
-                     .dtype = orchard::nn::DTypeOf(tensor.scalar_type()),
-                     .shape = tensor.sizes().vec()});
-  }
-  orchard::io::SafetensorsWriter writer(path, orchard::io::SafetensorsLayout(std::move(infos)));
-  for (const auto& info : writer.layout().tensors()) {
-    const at::Tensor value = tensors.at(info.name).contiguous();
-    writer.Write(info, 0, orchard::nn::TensorBytes(value));
-  }
-  writer.Finish(false);
-}
 
 void AddOutput(const std::string& prefix, const ModelOutput& output, Tensors& tensors) {
   for (const auto& [name, value] : {std::pair{"hidden", output.hidden},
@@ -74,7 +50,7 @@ ModelOutput RunLayerwise(const ModelDirectory& directory, const Batch& batch,
 void Run(const std::string& directory, const std::string& inputs, const std::string& outputs,
          at::ScalarType dtype) {
   const at::NoGradGuard no_grad;
-  Tensors in = ReadAll(inputs);
+  Tensors in = orchard::io::ReadTensors(orchard::io::Checkpoint::Open(inputs));
   const Batch batch{.tokens = in["tokens"],
                     .attention_mask = in["attention_mask"],
                     .types = in["types"],
@@ -86,7 +62,7 @@ void Run(const std::string& directory, const std::string& inputs, const std::str
   };
   AddOutput("", model.LoadTransformer(dtype).Forward(batch, nullptr, observe), out);
   AddOutput("layerwise.", RunLayerwise(model, batch, dtype), out);
-  WriteAll(outputs, out);
+  orchard::io::SaveTensors(outputs, out, {}, false);
 }
 
 void RunResNet(const std::string& directory, const std::string& inputs, const std::string& outputs,
@@ -95,11 +71,12 @@ void RunResNet(const std::string& directory, const std::string& inputs, const st
   const auto checkpoint = orchard::io::Checkpoint::Open(directory);
   const auto network = orchard::nn::LoadResNet(checkpoint, at::kDouble, false);
   Tensors out;
-  out["class_logits"] = network.Forward(ReadAll(inputs).at("images"), training);
+  out["class_logits"] = network.Forward(
+      orchard::io::ReadTensors(orchard::io::Checkpoint::Open(inputs)).at("images"), training);
   if (training) {
     for (const auto& parameter : network.parameters().all()) out[parameter.name] = parameter.value;
   }
-  WriteAll(outputs, out);
+  orchard::io::SaveTensors(outputs, out, {}, false);
 }
 
 }  // namespace

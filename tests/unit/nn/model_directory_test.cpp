@@ -45,7 +45,8 @@ TEST(ModelDirectory, OneLayerCanBeLoadedAlone) {
     EXPECT_EQ(parameter.value.scalar_type(), at::kFloat);
   }
   EXPECT_EQ(layer.all().size(), 9u);
-  EXPECT_EQ(directory.Load({.dtype = {}, .layer = -1}).all().size(), 3u);
+  const Parameters ends = directory.Load({.dtype = {}, .layer = -1});
+  EXPECT_EQ(ends.all().size(), 3u);
 }
 
 TEST(ModelDirectory, ListsTensorsItDoesNotKnow) {
@@ -66,7 +67,8 @@ TEST(ModelDirectory, ReadsTheSizesOfTimmFromItsTensors) {
   arch::Json config = TinyConfig("timm_vit");
   config["image_size"] = 8;
   const Transformer model = TinyModel("timm_vit", config);
-  const arch::Json bare = arch::Json::parse(R"({"architecture": "vit_tiny", "num_heads": 3})");
+  const arch::Json bare =
+      arch::Json::parse(R"({"architecture": "vit_tiny", "model_args": {"num_heads": 3}})");
   SaveModel(scratch.path(), bare, model.parameters());
   const ModelDirectory directory = ModelDirectory::Open(scratch.path());
   EXPECT_EQ(directory.config().layers, 2);

@@ -93,7 +93,8 @@ TEST_P(EveryDecoder, PredictsWithoutLookingAhead) {
   Batch changed{.tokens = batch.tokens.clone()};
   changed.tokens.narrow(1, 6, 3).fill_(3);
   const at::Tensor after = model.Forward(changed).token_logits;
-  EXPECT_EQ(MaxDifference(before.narrow(1, 0, 6), after.narrow(1, 0, 6)), 0);
+  // Not the same bits for a mixture: the changed tokens share matrix products with the others.
+  EXPECT_LT(MaxDifference(before.narrow(1, 0, 6), after.narrow(1, 0, 6)), 1e-13);
   EXPECT_GT(MaxDifference(before.narrow(1, 6, 3), after.narrow(1, 6, 3)), 1e-3);
 }
 
