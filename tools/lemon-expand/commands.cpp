@@ -8,6 +8,12 @@ void AddCoreCommands(cli::Program& program) {
   AddExpand(program);
 }
 
-void AddTensorCommands(cli::Program&, const TensorRuns&) {}
+void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
+  program.Add<VerifyCommandOptions>(
+      {.name = "verify",
+       .summary = "checks that the grown model computes what its source computes",
+       .example = "lemon-expand verify all-MiniLM-L6-v2 bigger --layerwise"},
+      runs.verify);
+}
 
 }  // namespace orchard::lemon_expand

@@ -3,14 +3,14 @@
 // checked and explained in milliseconds; only the second can run those on tensors.
 //
 // To add a subcommand without tensors: a file with `void AddX(cli::Program&)`, its declaration
-// below and its call in commands.cpp. To add one on tensors: its options and `int RunX(const
-// XOptions&, const cli::Context&)`, a member of TensorRuns, its `Add` in commands.cpp and its value
-// in tensor_main.cpp.
+// below and its call in commands.cpp. To add one on tensors: its options in x.h, a member of
+// TensorRuns and its `Add` in commands.cpp, `RunX` in x.cpp, and its line in tensor_commands.*.
 #pragma once
 
 #include <functional>
 
 #include "cli/program.h"
+#include "lemon-expand/verify.h"
 
 namespace orchard::lemon_expand {
 
@@ -18,19 +18,21 @@ inline constexpr char kName[] = "lemon-expand";
 inline constexpr char kSummary[] =
     "grows a trained Transformer or CNN into a larger one that computes the same function";
 
-// expand.cpp: expand, finalize
-void AddExpand(cli::Program& program);
-// plan.cpp
-void AddPlan(cli::Program& program);
-// inspect.cpp
 void AddInspect(cli::Program& program);
+void AddPlan(cli::Program& program);
+void AddExpand(cli::Program& program);  // and finalize
 
 // All subcommands that need no tensors.
 void AddCoreCommands(cli::Program& program);
 
+template <class Options>
+using Run = std::function<int(const Options&, const cli::Context&)>;
+
 // What runs the subcommands on tensors: one function each, empty in bin/lemon-expand, which starts
 // the tensor half instead.
-struct TensorRuns {};
+struct TensorRuns {
+  Run<VerifyCommandOptions> verify;
+};
 
 // All subcommands on tensors.
 void AddTensorCommands(cli::Program& program, const TensorRuns& runs);

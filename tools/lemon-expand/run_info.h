@@ -1,0 +1,16 @@
+// What a run directory records about the call.
+#pragma once
+
+#include <string>
+
+#include "cli/program.h"
+#include "run/run_dir.h"
+
+namespace orchard::lemon_expand {
+
+// Threads of this call: --threads, else what the machine or SLURM gives.
+int Threads(const cli::Context& context);
+
+run::RunInfo MakeRunInfo(const cli::Context& context, const std::string& device);
+
+}  // namespace orchard::lemon_expand

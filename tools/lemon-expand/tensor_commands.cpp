@@ -1,0 +1,13 @@
+#include "lemon-expand/tensor_commands.h"
+
+#include <ATen/Parallel.h>
+
+#include "lemon-expand/run_info.h"
+
+namespace orchard::lemon_expand {
+
+TensorRuns AllTensorRuns() { return {.verify = RunVerify}; }
+
+void SetThreads(const cli::Context& context) { at::set_num_threads(Threads(context)); }
+
+}  // namespace orchard::lemon_expand

@@ -1,0 +1,27 @@
+// What runs the subcommands on tensors. Only the tensor half has these functions.
+#pragma once
+
+#include "cli/program.h"
+#include "lemon-expand/commands.h"
+
+namespace orchard::expand {
+struct VerifyResult;
+}
+namespace orchard::run {
+class Report;
+}
+
+namespace orchard::lemon_expand {
+
+// All of them, for AddTensorCommands.
+TensorRuns AllTensorRuns();
+
+// Threads of LibTorch.
+void SetThreads(const cli::Context& context);
+
+// verify.cpp
+int RunVerify(const VerifyCommandOptions& options, const cli::Context& context);
+// The tables and chart of a verification, for every page that shows one.
+void AddVerification(run::Report& report, const expand::VerifyResult& result);
+
+}  // namespace orchard::lemon_expand
