@@ -16,7 +16,7 @@
 namespace orchard::lemon_expand {
 namespace {
 
-using arch::Json;
+using Json = nlohmann::ordered_json;
 using expand::Deviation;
 using expand::VerifyResult;
 
