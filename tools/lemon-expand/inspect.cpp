@@ -1,22 +1,32 @@
-// lemon-expand inspect: what a checkpoint holds.
+// lemon-expand inspect: what a model is, and what it can grow into.
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
+#include "base/error.h"
+#include "base/number_format.h"
+#include "expand/plan.h"
 #include "io/safetensors.h"
 #include "lemon-expand/commands.h"
+#include "lemon-expand/expand_command.h"
 
 namespace orchard::lemon_expand {
 namespace {
 
+using arch::Json;
+
 struct InspectOptions {
-  std::filesystem::path model;
-  bool tensors = true;
+  std::filesystem::path model, arch_map;
+  bool tensors = false;
   void Fields(cli::FieldVisitor& f) {
     f.Positional("model", model, "model directory, index or safetensors file");
-    f("tensors", tensors, "list every tensor");
+    f("tensors", tensors, "list every tensor with its axes");
+    f("arch_map", arch_map, "architecture table of your own (docs/formats.md)");
   }
 };
 
@@ -36,43 +46,123 @@ Totals Count(const io::Checkpoint& checkpoint) {
   return totals;
 }
 
-void PrintJson(const io::Checkpoint& checkpoint, const Totals& totals, bool list) {
-  nlohmann::ordered_json json = {{"parameters", totals.parameters},
-                                 {"bytes", totals.bytes},
-                                 {"files", checkpoint.files().size()},
-                                 {"tensors_by_dtype", totals.tensors_of}};
-  if (list) {
-    json["tensors"] = nlohmann::ordered_json::array();
-    for (const io::TensorInfo& tensor : checkpoint.tensors()) {
-      json["tensors"].push_back(
-          {{"name", tensor.name}, {"dtype", io::Name(tensor.dtype)}, {"shape", tensor.shape}});
-    }
+const char* BlockText(const arch::Architecture& a) {
+  switch (a.block) {
+    case arch::Block::kPre:
+      return "norm before each sub-block";
+    case arch::Block::kPost:
+      return "norm after the residual sum";
+    case arch::Block::kPostResidual:
+      return "norm after each sub-block";
+    default:
+      return "norms before and after each sub-block";
   }
-  fmt::print("{}\n", json.dump());
 }
 
-void PrintTable(const io::Checkpoint& checkpoint, const Totals& totals, bool list) {
+// The rule for each size, in the words of a user.
+std::map<std::string, std::string> LegalTargets(const expand::SourceModel& m) {
+  const arch::Architecture& a = m.architecture;
+  const arch::Sizes& s = m.sizes;
+  const bool layer_norm = a.norm == arch::Norm::kLayer;
+  const bool multiples =
+      a.block == arch::Block::kPost || (a.block == arch::Block::kSandwich && layer_norm);
+  std::map<std::string, std::string> legal;
+  legal["hidden"] = multiples ? fmt::format("a multiple of {}", s.hidden)
+                    : a.head_dim_is_hidden_over_heads
+                        ? fmt::format("a multiple of {} from {} on", s.head_dim, s.hidden)
+                        : fmt::format("any from {} on", s.hidden);
+  if (a.hidden_divisible_by_heads) legal["hidden"] += ", divisible by the heads";
+  legal["heads"] = a.head_dim_is_hidden_over_heads
+                       ? fmt::format("hidden / {}", s.head_dim)
+                       : fmt::format("any from {} on whose groups hold every query head", s.heads);
+  legal["ffn"] = fmt::format("any from {} on", s.ffn);
+  legal["layers"] = a.no_depth.empty() ? fmt::format("any from {} on", s.layers)
+                                       : fmt::format("{}: {}", s.layers, a.no_depth);
+  return legal;
+}
+
+Json TensorsJson(const io::Checkpoint& checkpoint, const expand::SourceModel* model) {
+  Json list = Json::array();
   for (const io::TensorInfo& tensor : checkpoint.tensors()) {
-    if (!list) break;
-    fmt::print("{:<5} [{}] {}\n", io::Name(tensor.dtype), fmt::join(tensor.shape, ", "),
-               tensor.name);
+    Json entry = {
+        {"name", tensor.name}, {"dtype", io::Name(tensor.dtype)}, {"shape", tensor.shape}};
+    if (const auto match = model ? model->architecture.Find(tensor.name) : std::nullopt) {
+      entry["axes"] = match->rule->axes;
+      entry["slot"] = match->Slot();
+    }
+    list.push_back(entry);
   }
+  return list;
+}
+
+Json ToJson(const io::Checkpoint& checkpoint, const expand::SourceModel* model,
+            const std::string& unknown, bool list) {
+  const Totals totals = Count(checkpoint);
+  Json json = {{"parameters", totals.parameters},
+               {"bytes", totals.bytes},
+               {"files", checkpoint.files().size()},
+               {"tensors_by_dtype", totals.tensors_of}};
+  if (model) {
+    json["model_type"] = model->architecture.model_type;
+    json["sizes"] = SizesJson(model->sizes);
+    json["epsilon"] = arch::Epsilon(model->architecture, model->config);
+    json["legal_targets"] = LegalTargets(*model);
+  } else {
+    json["architecture_unknown"] = unknown;
+  }
+  if (list) json["tensors"] = TensorsJson(checkpoint, model);
+  return json;
+}
+
+void PrintTensors(const io::Checkpoint& checkpoint, const expand::SourceModel* model) {
+  for (const io::TensorInfo& tensor : checkpoint.tensors()) {
+    const auto match = model ? model->architecture.Find(tensor.name) : std::nullopt;
+    fmt::print("{:<5} {:<22} {:<12} {}\n", io::Name(tensor.dtype),
+               fmt::format("[{}]", fmt::join(tensor.shape, ", ")),
+               match ? fmt::format("{}", fmt::join(match->rule->axes, " ")) : "?", tensor.name);
+  }
+}
+
+void PrintModel(const io::Checkpoint& checkpoint, const expand::SourceModel* model,
+                const std::string& unknown) {
+  const Totals totals = Count(checkpoint);
   std::string dtypes;
-  for (const auto& [dtype, count] : totals.tensors_of) {
+  for (const auto& [dtype, count] : totals.tensors_of)
     dtypes += fmt::format("{}{} {}", dtypes.empty() ? "" : ", ", count, dtype);
+  fmt::print("{} tensors ({}), {} parameters, {} in {} file{}\n", checkpoint.tensors().size(),
+             dtypes, FormatCount(static_cast<double>(totals.parameters)), FormatBytes(totals.bytes),
+             checkpoint.files().size(), checkpoint.files().size() == 1 ? "" : "s");
+  if (!model) {
+    fmt::print("architecture: {}\n", unknown);
+    return;
   }
-  fmt::print("{} tensors ({}), {} parameters, {} bytes in {} file(s)\n",
-             checkpoint.tensors().size(), dtypes, totals.parameters, totals.bytes,
-             checkpoint.files().size());
+  const arch::Architecture& a = model->architecture;
+  const arch::Sizes& s = model->sizes;
+  fmt::print("{}: {}; {}, epsilon {:g}\n", a.model_type, a.summary, BlockText(a),
+             arch::Epsilon(a, model->config));
+  fmt::print("{} layers, hidden {}, {} heads ({} key-value) of {}, MLP {}\n", s.layers, s.hidden,
+             s.heads, s.kv_heads, s.head_dim, s.ffn);
+  fmt::print("grows without loss to\n");
+  for (const auto& [size, rule] : LegalTargets(*model)) fmt::print("  --{:<8} {}\n", size, rule);
 }
 
 int RunInspect(const InspectOptions& options, const cli::Context& context) {
   const io::Checkpoint checkpoint = io::Checkpoint::Open(options.model);
-  const Totals totals = Count(checkpoint);
+  std::optional<expand::SourceModel> model;
+  std::string unknown;
+  try {
+    model.emplace(expand::OpenModel(options.model, options.arch_map));
+  } catch (const ImpossibleError& e) {
+    unknown = e.what();  // its tensors can be listed all the same
+  } catch (const DataError& e) {
+    unknown = e.what();
+  }
+  const expand::SourceModel* known = model ? &*model : nullptr;
   if (context.common.json) {
-    PrintJson(checkpoint, totals, options.tensors);
+    fmt::print("{}\n", ToJson(checkpoint, known, unknown, options.tensors).dump());
   } else {
-    PrintTable(checkpoint, totals, options.tensors);
+    if (options.tensors) PrintTensors(checkpoint, known);
+    PrintModel(checkpoint, known, unknown);
   }
   return 0;
 }
@@ -81,8 +171,8 @@ int RunInspect(const InspectOptions& options, const cli::Context& context) {
 
 void AddInspect(cli::Program& program) {
   program.Add<InspectOptions>({.name = "inspect",
-                               .summary = "lists the tensors of a model",
-                               .example = "lemon-expand inspect model/"},
+                               .summary = "shows what a model is and what it can grow into",
+                               .example = "lemon-expand inspect all-MiniLM-L6-v2 --tensors"},
                               RunInspect);
 }
 
