@@ -1,7 +1,8 @@
 # The helpers that every CMakeLists.txt in the tree uses.
 include(GNUInstallDirs)
 
-# Two shared objects. A module goes into orchard-core unless it says TORCH.
+# Two shared objects. A module goes into orchard-core unless it says TORCH (it uses LibTorch) or HEAVY (it would slow the
+# start of every program).
 file(WRITE ${CMAKE_BINARY_DIR}/empty.cpp "")
 add_library(orchard-core SHARED ${CMAKE_BINARY_DIR}/empty.cpp)
 add_library(orchard SHARED ${CMAKE_BINARY_DIR}/empty.cpp)
@@ -12,17 +13,19 @@ foreach(library orchard-core orchard)
   set_target_properties(${library} PROPERTIES BUILD_RPATH_USE_ORIGIN ON INSTALL_RPATH "$ORIGIN")
 endforeach()
 
-# orchard_library(name [TORCH] SOURCES a.cpp ... [LIBRARIES Orchard::hdf5 ...])
+# orchard_library(name [TORCH | HEAVY] SOURCES a.cpp ... [LIBRARIES Orchard::hdf5 ...])
 # Compiles one module and puts it into its shared object. LIBRARIES are private to the module.
 function(orchard_library name)
-  cmake_parse_arguments(A "TORCH" "" "SOURCES;LIBRARIES;DEFINITIONS" ${ARGN})
+  cmake_parse_arguments(A "TORCH;HEAVY" "" "SOURCES;LIBRARIES;DEFINITIONS" ${ARGN})
   set(module orchard_${name}_module)
   add_library(${module} OBJECT ${A_SOURCES})
   target_include_directories(${module} PRIVATE ${CMAKE_SOURCE_DIR}/lib ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
   target_compile_definitions(${module} PRIVATE ${A_DEFINITIONS})
   set(shared orchard-core)
-  if(A_TORCH)
+  if(A_TORCH OR A_HEAVY)
     set(shared orchard)
+  endif()
+  if(A_TORCH)
     list(APPEND A_LIBRARIES Orchard::libtorch)
   endif()
   target_link_libraries(${module} PRIVATE Orchard::fmt Orchard::json ${A_LIBRARIES})
