@@ -137,8 +137,11 @@ namespace {
 std::string NearestHeads(int64_t source_heads, int64_t source_kv_heads, int64_t heads,
                          int64_t kv_heads) {
   std::multimap<int64_t, std::pair<int64_t, int64_t>> by_distance;
-  for (int64_t q = source_heads; q <= std::max(2 * heads, 2 * source_heads); ++q) {
-    for (int64_t kv = source_kv_heads; kv <= q; ++kv) {
+  constexpr int64_t kAround = 256;
+  const int64_t most = std::min(std::max(2 * heads, 2 * source_heads), heads + kAround);
+  for (int64_t q = std::max(source_heads, heads - kAround); q <= most; ++q) {
+    const int64_t most_kv = std::min(q, kv_heads + kAround);
+    for (int64_t kv = std::max(source_kv_heads, kv_heads - kAround); kv <= most_kv; ++kv) {
       if (!HeadMapsExist(source_heads, source_kv_heads, q, kv)) continue;
       by_distance.emplace(std::abs(q - heads) + std::abs(kv - kv_heads), std::pair(q, kv));
     }

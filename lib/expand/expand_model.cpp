@@ -210,12 +210,16 @@ class JobFolder {
     std::error_code error;
     made_ = fs::create_directories(path_, error);
     if (error) throw ResourceError("cannot make the folder: " + error.message(), path_.string());
-    PublishJob(job);
+    try {
+      PublishJob(job);
+    } catch (...) {
+      RemoveIfMade();
+      throw;
+    }
   }
 
   ~JobFolder() {
-    std::error_code ignored;
-    if (made_ && !keep_) fs::remove_all(path_, ignored);
+    if (!keep_) RemoveIfMade();
   }
 
   void Keep() { keep_ = true; }
@@ -228,6 +232,11 @@ class JobFolder {
       throw UsageError("another expansion is unfinished here", path_.string(),
                        "repeat its options, or --force in a run without --part to start anew");
     }
+  }
+
+  void RemoveIfMade() const {
+    std::error_code ignored;
+    if (made_) fs::remove_all(path_, ignored);
   }
 
   // Several parts may start at once: the first to link its file wins, the others compare.
@@ -246,6 +255,20 @@ class JobFolder {
   fs::path path_;
   bool made_ = false, keep_ = false;
 };
+
+// The source must outlive the work, and its folder is read to the end: nothing may be written into
+// it or take its place.
+void CheckApart(const SourceModel& source, const fs::path& destination) {
+  std::error_code ignored;
+  const fs::path from = fs::weakly_canonical(source.directory, ignored);
+  for (fs::path at = fs::weakly_canonical(destination, ignored);; at = at.parent_path()) {
+    if (!from.empty() && at == from) {
+      throw UsageError("the destination is the source, or inside it", destination.string(),
+                       "give a folder beside it");
+    }
+    if (!at.has_relative_path()) return;
+  }
+}
 
 int64_t BytesOf(const std::vector<Shard>& shards, ShardRange range) {
   int64_t sum = 0;
@@ -266,6 +289,7 @@ ExpandReport ExpandModel(const SourceModel& source, const Plan& plan, const Meth
   const std::vector<Shard> shards = DivideIntoShards(plan, options.shard_size);
   const ShardRange range = ShardsOfPart(shards.size(), options.part, options.parts);
   const auto hashes = FirstUses(source, plan, shards);
+  CheckApart(source, destination);
   JobFolder folder(destination, MakeJob(source, plan, method, options, shards), options);
   RequireFreeBytes(folder.path(), BytesOf(shards, range));
   ExpandReport report;

@@ -12,6 +12,7 @@
 #include "expand/config_edit.h"
 #include "expand/sizes.h"
 #include "expand/slices.h"
+#include "io/printable.h"
 
 namespace orchard::expand {
 namespace {
@@ -65,6 +66,7 @@ class Builder {
         options_(options),
         recipe_(RecipeOf(options, source.architecture)) {
     arch::CheckRefusals(a_, a_.refuse, source.config, "config.json");
+    CheckSizesPresent(source);
     plan_.method = options.method;
     plan_.source = source.sizes;
     plan_.target = ResolveSizes(a_, source.sizes, target, options);
@@ -188,7 +190,8 @@ class Builder {
   static std::string UnknownText(const std::vector<std::string>& names) {
     std::string text =
         std::to_string(names.size()) + " unknown tensor" + (names.size() > 1 ? "s" : "") + ": ";
-    for (size_t i = 0; i < names.size() && i < 5; ++i) text += (i ? ", " : "") + names[i];
+    for (size_t i = 0; i < names.size() && i < 5; ++i)
+      text += (i ? ", " : "") + io::Printable(names[i]);
     return text + (names.size() > 5 ? ", ..." : "");
   }
 

@@ -16,6 +16,15 @@ std::string NearestMultiples(int64_t wish, int64_t unit) {
   return below == wish ? Text(wish) : Text(below) + " or " + Text(below + unit);
 }
 
+// Bounds what a plan costs, before it is made: more copies than the element arithmetic holds, and
+// more layers than anyone stacks.
+void CheckNotHuge(const char* what, int64_t target, int64_t most) {
+  if (target > most) {
+    throw ImpossibleError("--" + std::string(what) + " " + Text(target) + " is too large", "",
+                          "at most " + Text(most) + " from this source");
+  }
+}
+
 void CheckNotSmaller(const char* what, int64_t source, int64_t target) {
   if (target < source) {
     throw UsageError("--" + std::string(what) + " " + Text(target) +
@@ -88,6 +97,11 @@ Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architec
 
 Sizes ResolveSizes(const arch::Architecture& a, const Sizes& source, const TargetOptions& target,
                    const MethodOptions& options) {
+  CheckNotHuge("hidden", target.hidden.value_or(0), kMaxCopies * source.hidden);
+  CheckNotHuge("heads", target.heads.value_or(0), kMaxCopies * source.heads);
+  CheckNotHuge("kv-heads", target.kv_heads.value_or(0), kMaxCopies * source.kv_heads);
+  CheckNotHuge("ffn", target.ffn.value_or(0), kMaxCopies * source.ffn);
+  CheckNotHuge("layers", target.layers.value_or(0), std::max<int64_t>(10000, source.layers));
   Sizes t = source;
   t.hidden = target.hidden.value_or(source.hidden);
   t.layers = target.layers.value_or(source.layers);
@@ -133,6 +147,26 @@ Sizes ResolveSizes(const arch::Architecture& a, const Sizes& source, const Targe
         "", "nearest legal --hidden: " + Text(above) + "; --allow-odd-heads writes it anyway");
   }
   return t;
+}
+
+void CheckSizesPresent(const SourceModel& source) {
+  const arch::ConfigKeys& keys = source.architecture.keys;
+  const Sizes& s = source.sizes;
+  int64_t longest = 0;
+  for (const io::TensorInfo& info : source.weights.tensors()) {
+    for (int64_t extent : info.shape) longest = std::max(longest, extent);
+  }
+  const int64_t count = static_cast<int64_t>(source.weights.tensors().size());
+  const auto check = [&](const std::string& key, int64_t size, int64_t most) {
+    if (size <= most) return;
+    throw DataError("'" + key + "' gives " + Text(size) + ", more than the weights hold",
+                    (source.directory / "config.json").string());
+  };
+  check(keys.layers, s.layers, count);
+  check(keys.hidden, s.hidden, longest);
+  check(keys.ffn.empty() ? keys.ffn_ratio : keys.ffn, s.ffn, longest);
+  check(keys.heads, s.heads, longest);
+  check(keys.head_dim.empty() ? keys.heads : keys.head_dim, s.heads * s.head_dim, longest);
 }
 
 void CheckReachable(const SourceModel& source, const Sizes& target, const Recipe& recipe,

@@ -30,6 +30,10 @@ struct Recipe {
 
 Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architecture);
 
+// Throws DataError where the configuration has sizes that no tensor has: a plan costs memory in
+// proportion to them.
+void CheckSizesPresent(const SourceModel& source);
+
 // Throws ImpossibleError naming the rule and the nearest legal sizes when a lossless recipe cannot
 // reach the target.
 void CheckReachable(const SourceModel& source, const Sizes& target, const Recipe& recipe,

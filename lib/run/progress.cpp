@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <mutex>
 #include <utility>
 
@@ -51,6 +52,7 @@ struct Progress::State {
   int64_t last_done = 0;
   bool visible = false;  // a line stands on the terminal
   bool finished = false;
+  const int exceptions = std::uncaught_exceptions();  // when made
 
   std::string Amount(double items) const {
     if (unit == "B") return FormatBytes(static_cast<uint64_t>(std::max(0.0, items)));
@@ -116,7 +118,15 @@ Progress::Progress(std::string task, int64_t total, std::string unit, ProgressOp
   s.next_draw = s.begin + (s.options.terminal ? kTerminalInterval : kPlainInterval);
 }
 
-Progress::~Progress() { Finish(); }
+Progress::~Progress() {
+  // A task that failed ends with its one line of error, not with how long it took.
+  if (std::uncaught_exceptions() > state_->exceptions) {
+    std::lock_guard lock(state_->mutex);
+    if (std::exchange(state_->visible, false)) state_->options.show("");
+    return;
+  }
+  Finish();
+}
 
 void Progress::Advance(int64_t items) {
   State& s = *state_;
