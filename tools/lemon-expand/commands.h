@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "cli/program.h"
+#include "lemon-expand/train.h"
 #include "lemon-expand/verify.h"
 
 namespace orchard::lemon_expand {
@@ -32,6 +33,7 @@ using Run = std::function<int(const Options&, const cli::Context&)>;
 // the tensor half instead.
 struct TensorRuns {
   Run<VerifyCommandOptions> verify;
+  Run<TrainCommandOptions> train;
 };
 
 // All subcommands on tensors.

@@ -6,7 +6,7 @@
 
 namespace orchard::lemon_expand {
 
-TensorRuns AllTensorRuns() { return {.verify = RunVerify}; }
+TensorRuns AllTensorRuns() { return {.verify = RunVerify, .train = RunTrain}; }
 
 void SetThreads(const cli::Context& context) { at::set_num_threads(Threads(context)); }
 

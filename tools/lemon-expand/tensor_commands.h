@@ -19,6 +19,9 @@ TensorRuns AllTensorRuns();
 // Threads of LibTorch.
 void SetThreads(const cli::Context& context);
 
+// train.cpp
+int RunTrain(const TrainCommandOptions& options, const cli::Context& context);
+
 // verify.cpp
 int RunVerify(const VerifyCommandOptions& options, const cli::Context& context);
 // The tables and chart of a verification, for every page that shows one.

@@ -1,0 +1,52 @@
+// The model of a training run: where its weights come from, which of them are trained, and how it
+// is written back.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "expand/batches.h"
+#include "expand/train_options.h"
+#include "nn/optimizer.h"
+#include "nn/transformer.h"
+
+namespace orchard::expand {
+
+struct TrainModel {
+  arch::Json config;  // config.json, as it will be saved
+  const arch::Architecture* architecture = nullptr;
+  nn::Transformer transformer;
+};
+
+// The types of weights and of matrix products.
+at::ScalarType WeightType(Precision precision);
+at::ScalarType ComputeType(Precision precision);
+
+// The model that `options` ask for, trainable: loaded, or with fresh weights by `seed`. `shape`
+// says what a new model must be made for. Throws DataError, ImpossibleError, UsageError.
+TrainModel OpenTrainModel(const TrainModelOptions& options, const DataShape& shape, DataKind kind,
+                          Precision precision, uint64_t seed);
+
+// The same model with the weights of a checkpoint of it. Throws DataError where they do not fit.
+void LoadWeights(TrainModel& model, const std::filesystem::path& checkpoint);
+
+// The same model with its tensors on `device`.
+TrainModel& OnDevice(TrainModel& model, c10::Device device);
+
+// What the optimiser updates: all parameters, or for Trained::kNew those of the layers that
+// lemon_expand.json beside the model calls new; the others stop asking for gradients. Throws
+// UsageError when there are none.
+std::vector<nn::OptimizedTensor> TrainedTensors(TrainModel& model, const TrainModelOptions& options,
+                                                const nn::OptimizerOptions& optimizer);
+
+// Writes a Hugging Face directory: weights, config.json, and what belongs to the model at `source`
+// besides (tokenizer, account of its expansion); `source` may be empty.
+void SaveTrainModel(const TrainModel& model, const std::filesystem::path& source,
+                    const std::filesystem::path& directory);
+
+}  // namespace orchard::expand
