@@ -293,11 +293,12 @@ VerifyResult Verify(const fs::path& source_path, const fs::path& target_path,
                          HasSixteenBits(target.directory().checkpoint())));
   source.Begin(batch);
   target.Begin(batch);
-  const auto compare = [&](const std::string& place) {
+  const auto compare = [&](const std::string& place, int64_t passed) {
     if (!provenance.known) return;
     result.layers.push_back(CompareStream(place, source.x(), target.x(), provenance));
+    result.layers.back().layers = passed;
   };
-  compare("embedding");
+  compare("embedding", 0);
   const int64_t layers = target.config().layers;
   int64_t source_layer = 0;
   for (int64_t t = 0; t < layers; ++t) {
@@ -307,7 +308,7 @@ VerifyResult Verify(const fs::path& source_path, const fs::path& target_path,
     // In a Post-LN model the norm before a new layer is plain; its own gain comes at the end of the
     // new layers.
     const bool between = provenance.post_norm && t + 1 < layers && provenance.layers[t + 1].neutral;
-    if (!between) compare("layer " + std::to_string(t));
+    if (!between) compare("layer " + std::to_string(t), t + 1);
     if (on_layer) on_layer(t + 1, layers);
   }
   while (source_layer < source.config().layers) source.Advance(source_layer++);

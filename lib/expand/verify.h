@@ -49,6 +49,7 @@ struct Deviation {
   double largest = 0;   // max |difference| over the copies
   double relative = 0;  // the same, relative to the largest value of the source
   double padding = 0;   // largest deviation of padding from its promise (zero, or the mean)
+  int64_t layers = 0;   // of the target, passed before this place
 };
 
 struct VerifyResult {

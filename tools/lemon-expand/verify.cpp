@@ -89,6 +89,11 @@ void AddVerification(run::Report& report, const VerifyResult& r) {
     outputs.rows.push_back({d.place, run::Cell::Shown(fmt::format("{:.2e}", d.largest), d.largest),
                             run::Cell::Shown(fmt::format("{:.2e}", d.relative), d.relative)});
   }
+  if (r.cosine_difference) {
+    outputs.rows.push_back(
+        {"pairwise cosines",
+         run::Cell::Shown(fmt::format("{:.2e}", *r.cosine_difference), *r.cosine_difference), "-"});
+  }
   report.AddSection("Outputs").AddTable(outputs);
   if (r.layers.empty()) return;
   run::Chart chart;
@@ -96,9 +101,9 @@ void AddVerification(run::Report& report, const VerifyResult& r) {
   chart.x.title = "layers of the grown model passed";
   chart.y = {.title = "largest relative difference", .logarithmic = true};
   run::Series series{.name = "deviation"};
-  for (size_t i = 0; i < r.layers.size(); ++i) {
-    series.x.push_back(static_cast<double>(i));
-    series.y.push_back(std::max(r.layers[i].relative, 1e-18));  // a logarithmic axis has no zero
+  for (const Deviation& d : r.layers) {
+    series.x.push_back(static_cast<double>(d.layers));
+    series.y.push_back(std::max(d.relative, 1e-18));  // a logarithmic axis has no zero
   }
   chart.series.push_back(series);
   report.AddSection("Layer by layer").AddChart(chart);
