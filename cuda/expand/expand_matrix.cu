@@ -3,7 +3,7 @@
 //
 // What bounds it. Each target element that has a partner draws one Philox block, ten rounds of
 // about 12 integer operations. At 64 such operations a clock, a Hopper multiprocessor makes about
-// one element every two clocks: some 2e11 elements a second on 132 of them, an order of magnitude
+// one element every two clocks: some 1e11 elements a second on 132 of them, an order of magnitude
 // below what memory could take in bf16. So the kernel saves draws, not bytes: a thread takes one
 // source weight of one target row, draws each copy's noise once (kept in registers for up to four
 // copies, drawn again beyond that), and writes all its parts. Neighbouring threads take

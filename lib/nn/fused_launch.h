@@ -6,6 +6,7 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <optional>
+#include <type_traits>
 
 #include "base/half.h"
 
@@ -56,7 +57,7 @@ Stream CurrentStream(const at::Tensor& x);
 // Runs `gpu` on the current stream of x's device, or `cpu`.
 template <class Args>
 void Launch(const at::Tensor& x, const Args& args, void (*cpu)(const Args&),
-            void (*gpu)(const Args&, Stream)) {
+            std::type_identity_t<void (*)(const Args&, Stream)> gpu) {
   if (x.is_cpu()) return cpu(args);
   const c10::DeviceGuard guard(x.device());
   gpu(args, CurrentStream(x));
