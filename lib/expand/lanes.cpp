@@ -16,20 +16,12 @@
 namespace orchard::expand {
 namespace {
 
-ORCHARD_HD void FillNoise(Philox2 key, uint64_t base, int lanes, int32_t* noise) {
-  const uint32_t low = static_cast<uint32_t>(base), high = static_cast<uint32_t>(base >> 32);
-  for (int l = 0; l < lanes; ++l) {
-    const uint32_t word = low + static_cast<uint32_t>(l);
-    noise[l] = NoiseInteger(Philox(key, {{word, high + (word < low ? 1u : 0u), 0u, 0u}}));
-  }
-}
-
 // The noise of copy k of every lane: `CopyNoise` of each.
 ORCHARD_HD void FillCopyNoise(Split split, Philox2 key, int copies, int k, const uint64_t* base,
                               int lanes, int32_t* noise) {
   int32_t* own = noise + k * kLanes;
   if (split != Split::kPairs || (k % 2 == 0 && k + 1 < copies)) {
-    FillNoise(key, base[k], lanes, own);
+    NoiseLanes(key, base[k], lanes, own);
   } else if (k % 2 == 1) {
     for (int l = 0; l < lanes; ++l) own[l] = -own[l - kLanes];
   } else {
@@ -141,7 +133,7 @@ ORCHARD_HD void SplitRun(Split split, const SplitSettings<Real>& settings, Philo
 template <class Real>
 ORCHARD_HD void PadRunOf(Real unit, Philox2 key, uint64_t base, int lanes, Real* values) {
   int32_t noise[kLanes];
-  FillNoise(key, base, lanes, noise);
+  NoiseLanes(key, base, lanes, noise);
   for (int l = 0; l < lanes; ++l) values[l] = unit * static_cast<Real>(noise[l]);
 }
 
@@ -167,10 +159,6 @@ ORCHARD_VECTOR_CLONES void PadLanes(float noise_unit, Philox2 key, uint64_t base
 ORCHARD_VECTOR_CLONES void PadLanes(double noise_unit, Philox2 key, uint64_t base, int lanes,
                                     double* values) {
   PadRunOf(noise_unit, key, base, lanes, values);
-}
-
-ORCHARD_VECTOR_CLONES void NoiseLanes(Philox2 key, uint64_t base, int lanes, int32_t* noise) {
-  FillNoise(key, base, lanes, noise);
 }
 
 ORCHARD_VECTOR_CLONES void WidenLanes(const BFloat16* stored, int64_t count, float* values) {
