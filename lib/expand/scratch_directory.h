@@ -1,0 +1,23 @@
+// A directory for intermediate models, removed at its end.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace orchard::expand {
+
+class ScratchDirectory {
+ public:
+  // Inside `parent`, or the system's temporary directory where that is empty. Throws ResourceError.
+  explicit ScratchDirectory(const std::filesystem::path& parent);
+  ~ScratchDirectory();
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace orchard::expand
