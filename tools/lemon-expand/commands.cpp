@@ -19,6 +19,16 @@ void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
        .summary = "trains a model, expanded or new, on one or many ranks",
        .example = "lemon-expand train --config configs/lemon-expand/quick.toml --out quick"},
       runs.train);
+  program.Add<CompareCommandOptions>(
+      {.name = "compare",
+       .summary = "grows one model by every method and shows what each keeps of it",
+       .example = "lemon-expand compare all-MiniLM-L6-v2 --hidden 768 --ffn 3072 --layers 12"},
+      runs.compare);
+  program.Add<expand::repro::ReproOptions>(
+      {.name = "repro",
+       .summary = "runs the experiments behind the method's claims",
+       .example = "lemon-expand repro R1 R4 --quick"},
+      runs.repro);
 }
 
 }  // namespace orchard::lemon_expand

@@ -10,6 +10,8 @@
 #include <functional>
 
 #include "cli/program.h"
+#include "expand/repro/options.h"
+#include "lemon-expand/compare.h"
 #include "lemon-expand/train.h"
 #include "lemon-expand/verify.h"
 
@@ -34,6 +36,8 @@ using Run = std::function<int(const Options&, const cli::Context&)>;
 struct TensorRuns {
   Run<VerifyCommandOptions> verify;
   Run<TrainCommandOptions> train;
+  Run<CompareCommandOptions> compare;
+  Run<expand::repro::ReproOptions> repro;
 };
 
 // All subcommands on tensors.

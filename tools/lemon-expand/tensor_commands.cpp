@@ -6,7 +6,9 @@
 
 namespace orchard::lemon_expand {
 
-TensorRuns AllTensorRuns() { return {.verify = RunVerify, .train = RunTrain}; }
+TensorRuns AllTensorRuns() {
+  return {.verify = RunVerify, .train = RunTrain, .compare = RunCompare, .repro = RunRepro};
+}
 
 void SetThreads(const cli::Context& context) { at::set_num_threads(Threads(context)); }
 

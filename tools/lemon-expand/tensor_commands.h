@@ -22,6 +22,12 @@ void SetThreads(const cli::Context& context);
 // train.cpp
 int RunTrain(const TrainCommandOptions& options, const cli::Context& context);
 
+// compare.cpp
+int RunCompare(const CompareCommandOptions& options, const cli::Context& context);
+
+// repro.cpp
+int RunRepro(const expand::repro::ReproOptions& options, const cli::Context& context);
+
 // verify.cpp
 int RunVerify(const VerifyCommandOptions& options, const cli::Context& context);
 // The tables and chart of a verification, for every page that shows one.

@@ -1,0 +1,43 @@
+// Small experiments that show on any machine what the method promises and what the paper found
+// (docs/methods/lemon-expand.md, "Experiments").
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "expand/repro/options.h"
+#include "expand/repro/verdict.h"
+
+namespace orchard::expand::repro {
+
+struct Surroundings {
+  uint64_t seed = 0;  // of the first run
+  int threads = 1;
+  std::function<void(std::string_view what)> step;  // called before each piece of work
+};
+
+struct ExperimentInfo {
+  std::string_view name;   // "R1"
+  std::string_view title;  // a line
+  ExperimentResult (*run)(const ReproOptions& options, const Surroundings& surroundings);
+};
+
+std::span<const ExperimentInfo> Experiments();
+
+// The experiments that `names` lists, in the order of `Experiments`; "all" is every one that can
+// run, which leaves out R5 where no model is given. Throws UsageError with the names there are.
+std::vector<const ExperimentInfo*> FindExperiments(const ReproOptions& options);
+
+// R1: grown models compute what their source computes, for every block type, width and depth.
+ExperimentResult LosslessSweep(const ReproOptions& options, const Surroundings& surroundings);
+// R4: each part of LEMON's LayerNorm rule is needed.
+ExperimentResult NormAblation(const ReproOptions& options, const Surroundings& surroundings);
+// R5: sentence embeddings of a real model keep their cosines. Throws UsageError without a model.
+ExperimentResult SentenceCosines(const ReproOptions& options, const Surroundings& surroundings);
+// R6: memory of an expansion is bounded, whatever the model's size.
+ExperimentResult OutOfCore(const ReproOptions& options, const Surroundings& surroundings);
+
+}  // namespace orchard::expand::repro

@@ -1,0 +1,67 @@
+// What an experiment claims, what came out over several seeds, and whether the one bears out the
+// other.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "run/report.h"
+
+namespace orchard::expand::repro {
+
+// A mean and its 95 % confidence interval: Student's t over the runs. One run has no width.
+struct Estimate {
+  double mean = 0, low = 0, high = 0;
+  int64_t runs = 1;
+};
+
+Estimate Single(double value);
+// Throw UsageError for no runs.
+Estimate MeanOf(std::span<const double> runs);
+// Of values > 0 that spread over orders of magnitude: mean and interval of their logarithms.
+Estimate GeometricMeanOf(std::span<const double> runs);
+
+enum class Relation { kAtMost, kAtLeast };
+
+struct Expectation {
+  Relation relation = Relation::kAtMost;
+  double limit = 0;
+  // A property of the program: missing it is a failure. Otherwise a finding of the literature,
+  // which may come out otherwise at another size.
+  bool promised = true;
+};
+
+struct Measurement {
+  std::string name, unit;
+  Estimate value;
+  std::optional<Expectation> expected;
+};
+
+// Passes when the whole interval meets the limit. A promise fails when any of the interval does
+// not; a finding fails when none of it does, and in between the runs do not tell. A value that is
+// not a number never passes. Without an expectation: as it came out.
+run::Verdict Judge(const Measurement& measurement);
+
+struct ExperimentResult {
+  std::string name;   // "R1"
+  std::string title;  // "Lossless sweep"
+  std::string claim;
+  std::vector<Measurement> measurements;
+  std::vector<run::Table> tables;
+  std::vector<run::Chart> charts;
+  std::vector<std::string> notes;
+  double seconds = 0;
+
+  // Fails with a promise that failed; passes when all that is expected passed; else as it came out.
+  run::Verdict verdict() const;
+};
+
+// "at most 1e-11".
+std::string Text(const Expectation& expectation);
+// "1.20e-14" or "2.31 [2.25, 2.37]".
+std::string Text(const Estimate& estimate);
+
+}  // namespace orchard::expand::repro
