@@ -45,7 +45,6 @@ def test_forbidden_edges(path, include):
 
 @pytest.mark.parametrize("path, text", [
     ("lib/nn/layer.h", "#include <torch/torch.h>"),
-    ("lib/io/json.h", "#include <nlohmann/json.hpp>"),
     ("docs/formats.md", "FIX" + "ME: say more"),
     ("lib/io/dtype.cpp", "int x = 0;  // TO" + "DO later"),
     ("docs/formats.md", "see /ro" + "ot/build/x"),

@@ -1,4 +1,5 @@
 """What holds for every program in bin/: versions, help, examples, documentation, completion, configuration."""
+import os
 import re
 import subprocess
 import tempfile
@@ -57,7 +58,8 @@ class EverySubcommand(ProgramTest):
             self.assertTrue(example.startswith(f"{program.name} {name}"), example)
             # With --print-config nothing runs, but everything is parsed.
             words = re.split(r" [>|] ", example)[0].split()
-            self.assert_works(run(program, *words[1:], "--print-config"))
+            # From the repository's root, where an example may name a file of configs/.
+            self.assert_works(run(program, *words[1:], "--print-config", cwd=os.environ["ORCHARD_SOURCE_DIR"]))
 
         self.check_each(check)
 

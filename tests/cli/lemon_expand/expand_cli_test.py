@@ -63,7 +63,7 @@ class Output(ExpandTest):
         self.assertGreater(report["seconds"], 0)
 
     def test_inspect_and_plan_print_json(self):
-        report = self.json_of(run(PROGRAM, "inspect", self.source, "--json"))
+        report = self.json_of(run(PROGRAM, "inspect", self.source, "--tensors", "--json"))
         self.assertEqual(report["bytes"], sum(len(data) for _, _, data in TENSORS.values()))
         self.assertEqual({tensor["name"]: tensor["shape"] for tensor in report["tensors"]}, {n: t[1] for n, t in TENSORS.items()})
         plan = self.json_of(run(PROGRAM, "plan", self.source, *WIDER, "--json"))
