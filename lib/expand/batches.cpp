@@ -40,7 +40,7 @@ std::vector<data::Sample> InOrder(int64_t first, int64_t count) {
 // The first part of the data, and the rest for validation.
 int64_t TrainingPart(int64_t count, const TrainDataOptions& options) {
   const auto held = static_cast<int64_t>(options.holdout * static_cast<double>(count));
-  return std::max<int64_t>(1, count - held);
+  return count - held;
 }
 
 class TextBatches : public Batches {

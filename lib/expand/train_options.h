@@ -81,7 +81,7 @@ struct TrainDataOptions {
     f("kind", kind, "causal or masked language modelling, or image classification");
     f("train", train, "HDF5, text, IDX or image folder; or grammar, shapes (made by the program)");
     f("valid", valid, "validation data (empty: the end of the training data)");
-    f("holdout", holdout, "part of the training data kept for validation", cli::Within(0, 1));
+    f("holdout", holdout, "part of the training data kept for validation", cli::Between(0, 1));
     f("tokenizer", tokenizer, "tokenizer.json or bytes (empty: the model's own, else bytes)");
     f("block", block, "tokens of a sample (0: 1024, mlm 126)", cli::AtLeast(0));
     f("mlm_prob", mlm_prob, "part of the tokens to be predicted", cli::Between(0, 1));

@@ -6,6 +6,7 @@ void AddCoreCommands(cli::Program& program) {
   AddInspect(program);
   AddPlan(program);
   AddExpand(program);
+  AddSchedule(program);
 }
 
 void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
@@ -29,6 +30,11 @@ void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
        .summary = "runs the experiments behind the method's claims",
        .example = "lemon-expand repro R1 R4 --quick"},
       runs.repro);
+  program.Add<EvalCommandOptions>(
+      {.name = "eval",
+       .summary = "loss and accuracy of a model on a data set",
+       .example = "lemon-expand eval quick/final grammar"},
+      runs.eval);
 }
 
 }  // namespace orchard::lemon_expand

@@ -12,6 +12,7 @@
 #include "cli/program.h"
 #include "expand/repro/options.h"
 #include "lemon-expand/compare.h"
+#include "lemon-expand/eval.h"
 #include "lemon-expand/train.h"
 #include "lemon-expand/verify.h"
 
@@ -24,6 +25,7 @@ inline constexpr char kSummary[] =
 void AddInspect(cli::Program& program);
 void AddPlan(cli::Program& program);
 void AddExpand(cli::Program& program);  // and finalize
+void AddSchedule(cli::Program& program);
 
 // All subcommands that need no tensors.
 void AddCoreCommands(cli::Program& program);
@@ -38,6 +40,7 @@ struct TensorRuns {
   Run<TrainCommandOptions> train;
   Run<CompareCommandOptions> compare;
   Run<expand::repro::ReproOptions> repro;
+  Run<EvalCommandOptions> eval;
 };
 
 // All subcommands on tensors.

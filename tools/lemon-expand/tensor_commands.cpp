@@ -7,7 +7,11 @@
 namespace orchard::lemon_expand {
 
 TensorRuns AllTensorRuns() {
-  return {.verify = RunVerify, .train = RunTrain, .compare = RunCompare, .repro = RunRepro};
+  return {.verify = RunVerify,
+          .train = RunTrain,
+          .compare = RunCompare,
+          .repro = RunRepro,
+          .eval = RunEval};
 }
 
 void SetThreads(const cli::Context& context) { at::set_num_threads(Threads(context)); }

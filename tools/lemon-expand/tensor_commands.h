@@ -19,6 +19,9 @@ TensorRuns AllTensorRuns();
 // Threads of LibTorch.
 void SetThreads(const cli::Context& context);
 
+// eval.cpp
+int RunEval(const EvalCommandOptions& options, const cli::Context& context);
+
 // train.cpp
 int RunTrain(const TrainCommandOptions& options, const cli::Context& context);
 

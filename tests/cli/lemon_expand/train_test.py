@@ -1,4 +1,4 @@
-"""lemon-expand train on real processes: signals, resume, MPI."""
+"""lemon-expand train, eval and schedule on real processes: signals, resume, MPI."""
 import json
 import pathlib
 import shutil
@@ -81,6 +81,27 @@ class TrainTest(ProgramTest):
         self.assert_works(run(*launcher, *self.command("mpi")))
         self.assertEqual(self.weights("simulated"), self.weights("mpi"))
         self.assertEqual(self.metrics("simulated"), self.metrics("mpi"))
+
+    def test_eval_finds_the_loss_that_training_reported(self):
+        self.train("run", "--eval-batches", "0")
+        result = run(PROGRAM, "eval", self.folder / "run" / "final", "grammar", "--holdout", "0.05",
+                     "--characters", "20000", "--block", "32", "--batch", "2", "--device", "cpu",
+                     "--threads", "1", "--json")
+        self.assert_works(result)
+        summary = json.loads((self.folder / "run" / "summary.json").read_text())
+        # The moving average was evaluated in training; it stands in final-ema.
+        averaged = run(*[str(a).replace("final", "final-ema") for a in result.args])
+        self.assertAlmostEqual(self.json_of(averaged)["loss"], summary["result"]["valid_loss"], 6)
+        self.assertNotEqual(self.json_of(result)["loss"], summary["result"]["valid_loss"])
+
+    def test_the_grown_model_trains_for_a_shorter_time(self):
+        result = run(PROGRAM, "schedule", "--scratch-steps", "300", "--rule", "vit", "--json")
+        self.assert_works(result)
+        scratch, grown = self.json_of(result)["curves"]
+        self.assertEqual((scratch["steps"], grown["steps"]), (300, 130))
+        self.assertEqual(scratch["lr_max"], grown["lr_max"])
+        table = self.assert_works(run(PROGRAM, "schedule", "--scratch-steps", "300"))
+        self.assertIn("grown model", table)
 
     def test_a_run_needs_a_directory(self):
         self.assert_fails(run(PROGRAM, "train"), 2, "--out")
