@@ -111,7 +111,7 @@ TrainModel FreshModel(const TrainModelOptions& options, const DataShape& shape, 
                                                          .seed = seed,
                                                          .dtype = WeightType(precision)});
   return {std::move(config), &architecture,
-          nn::Transformer(std::move(parsed), std::move(parameters), ComputeType(precision))};
+          nn::Transformer(std::move(parsed), std::move(parameters), ScalarTypeOf(precision))};
 }
 
 TrainModel LoadedModel(const fs::path& path, Precision precision) {
@@ -119,7 +119,7 @@ TrainModel LoadedModel(const fs::path& path, Precision precision) {
   return {directory.json(), &directory.architecture(),
           nn::Transformer(directory.config(),
                           directory.Load({.dtype = WeightType(precision), .layer = {}}),
-                          ComputeType(precision))};
+                          ScalarTypeOf(precision))};
 }
 
 // Slots of the layers that an expansion added begin with one of these.
@@ -155,7 +155,7 @@ at::ScalarType WeightType(Precision precision) {
   return precision == Precision::kF64 ? at::kDouble : at::kFloat;
 }
 
-at::ScalarType ComputeType(Precision precision) {
+at::ScalarType ScalarTypeOf(Precision precision) {
   return precision == Precision::kBf16 ? at::kBFloat16 : WeightType(precision);
 }
 

@@ -25,7 +25,7 @@ struct TrainModel {
 
 // The types of weights and of matrix products.
 at::ScalarType WeightType(Precision precision);
-at::ScalarType ComputeType(Precision precision);
+at::ScalarType ScalarTypeOf(Precision precision);
 
 // The model that `options` ask for, trainable: loaded, or with fresh weights by `seed`. `shape`
 // says what a new model must be made for. Throws DataError, ImpossibleError, UsageError.
