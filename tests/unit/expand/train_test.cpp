@@ -131,7 +131,8 @@ TEST(Train, OneLargeBatchIsManySmallOnes) {
   options.run.ranks = 3;
   const TrainResult small = TrainInto(scratch / "small", options);
   EXPECT_NEAR(large.loss, small.loss, 1e-9);
-  EXPECT_NEAR(*large.valid_loss, *small.valid_loss, 1e-9);
+  // Their validation losses are not compared: whole batches are validated, and the two cut the set
+  // at other places.
 }
 
 // Trains a source in f64 and grows it to 24 wide and 3 deep; what training the source found.
