@@ -30,11 +30,10 @@ void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
        .summary = "runs the experiments behind the method's claims",
        .example = "lemon-expand repro R1 R4 --quick"},
       runs.repro);
-  program.Add<EvalCommandOptions>(
-      {.name = "eval",
-       .summary = "loss and accuracy of a model on a data set",
-       .example = "lemon-expand eval quick/final grammar"},
-      runs.eval);
+  program.Add<EvalCommandOptions>({.name = "eval",
+                                   .summary = "loss and accuracy of a model on a data set",
+                                   .example = "lemon-expand eval quick/final grammar"},
+                                  runs.eval);
 }
 
 }  // namespace orchard::lemon_expand
