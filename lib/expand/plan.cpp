@@ -143,11 +143,13 @@ class Builder {
     neutral_split_ = cancel && options_.method != Method::kLlamaPro;
   }
 
+  bool HasWideHeadNorm() const {
+    return std::any_of(a_.rules.begin(), a_.rules.end(),
+                       [](const arch::TensorRule& r) { return r.kind == Kind::kWideHeadNorm; });
+  }
+
   void CheckWideHeadNorm() const {
-    const bool wide = std::any_of(a_.rules.begin(), a_.rules.end(), [](const arch::TensorRule& r) {
-      return r.kind == Kind::kWideHeadNorm;
-    });
-    if (!wide || !plan_.lossless) return;
+    if (!HasWideHeadNorm() || !plan_.lossless) return;
     const auto even = [](const AxisMap& heads) { return heads.uniform() && heads.pads() == 0; };
     if (!even(*plan_.maps.query_heads) || !even(*plan_.maps.kv_heads)) {
       throw ImpossibleError(
@@ -389,10 +391,8 @@ class Builder {
   // Query and key norms that read the same epsilon as the block norms see their input times eta
   // (qwen3, olmo2).
   bool SharesEpsilon(const std::string& role) const {
-    const bool wide = std::any_of(a_.rules.begin(), a_.rules.end(), [](const arch::TensorRule& r) {
-      return r.kind == Kind::kWideHeadNorm;
-    });
-    return share_ != 1 && (role == "q" || role == "k") && (a_.head_norm_shares_epsilon || wide);
+    return share_ != 1 && (role == "q" || role == "k") &&
+           (a_.head_norm_shares_epsilon || HasWideHeadNorm());
   }
 
   // Padding rows hold the mean of what enters the residual stream, which LayerScale has multiplied.
@@ -449,15 +449,12 @@ class Builder {
   void MakeBias(const io::TensorInfo& info, const Match& match, const std::string& role,
                 TensorOp& op) {
     MakeVector(info, match, op);
-    const RowPad pad = RowPadOf(match.rule->axes[0], role);
-    op.vector_pad = pad == RowPad::kMean ? VectorPad::kMean : VectorPad::kZero;
+    op.row_pad = RowPadOf(match.rule->axes[0], role);
+    const bool mean = op.row_pad == RowPad::kMean;
+    op.vector_pad = mean ? VectorPad::kMean : VectorPad::kZero;
     if (SharesEpsilon(role)) op.scale = eta_;
-    if (pad == RowPad::kMean && op.rows->pads() > 0) {
-      op.exactness = Exactness::kRounded;
-      const std::string slot =
-          "layer." + std::to_string(match.layer) + (role == "o" ? ".attn_scale" : ".mlp_scale");
-      if (const io::TensorInfo* scale = InSlot(slot)) op.mean_weights = scale->name;
-    }
+    if (mean && op.rows->pads() > 0) op.exactness = Exactness::kRounded;
+    SetMeanWeights(match, role, op);
     if (op.scale != 1) op.exactness = Exactness::kRounded;
     op.policy = op.rows->pads() > 0 ? "copied, padded" : "copied";
   }
