@@ -139,8 +139,8 @@ Architecture FromJson(const Json& table, const std::string& where) {
 const std::map<std::string, Architecture, std::less<>>& Tables() {
   static const auto tables = [] {
     std::map<std::string, Architecture, std::less<>> all;
-    for (const EmbeddedTable& table : EmbeddedTables()) {
-      Architecture a = ParseArchitecture(table.text, table.name);
+    for (const auto& [name, text] : EmbeddedTables()) {
+      Architecture a = ParseArchitecture(std::string(text), std::string(name) + ".json");
       all.emplace(a.model_type, std::move(a));
     }
     return all;
