@@ -168,14 +168,17 @@ ORCHARD_HD int32_t CopyNoise(Split split, Philox2 key, int32_t copies, int32_t k
 
 // The part of a copy on the grid: the integer nearest to target / u that leaves the `after` copies
 // behind it able to make up the `rest`. With after = 0 it is the rest itself.
+//
+// The result is within the cap without being clamped to it again: the nearest integer is, because
+// `scaled` is, and |rest| is at most (after + 1) caps. (A clamp to -cap would also be wrong on
+// Hopper: ptxas 13.0.88 fuses max(max(a, -b), c) into one VIMNMX3 and loses the sign of b.)
 template <class Real>
 ORCHARD_HD typename RealTraits<Real>::Int GridPart(const GridUnit<Real>& unit, Real target,
                                                    typename RealTraits<Real>::Int rest,
                                                    int32_t after) {
   using Int = typename RealTraits<Real>::Int;
   const Int room = static_cast<Int>(after) * unit.cap;
-  const Int low = rest - room > -unit.cap ? rest - room : -unit.cap;
-  const Int high = rest + room < unit.cap ? rest + room : unit.cap;
+  const Int low = rest - room, high = rest + room;
   Real scaled = (target * unit.to_integer_a) * unit.to_integer_b;
   const Real bound = static_cast<Real>(unit.cap);
   scaled = scaled < -bound ? -bound : scaled;
