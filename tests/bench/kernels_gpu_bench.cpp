@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -78,18 +79,31 @@ void Measure(benchmark::State& state, double bytes, const std::function<void(int
   }
 }
 
-// kSets device arrays of random values.
+// kSets device arrays of random values: a million drawn on the host, repeated on the device,
+// because drawing hundreds of millions would take minutes. Sets begin at different places of the
+// pattern.
 class Inputs {
  public:
   Inputs(int64_t count, double deviation = 1) {
-    for (uint32_t set = 0; set < kSets; ++set) {
-      arrays_.push_back(
-          std::make_unique<DeviceArray<T>>(nn::RandomBuffer<T>(count, set, 0, deviation)));
+    constexpr int64_t kPattern = int64_t{1} << 20, kShift = 4099;
+    const auto pattern = nn::RandomBuffer<T>(kPattern + kSets * kShift, 0, 0, deviation);
+    for (int64_t set = 0; set < kSets; ++set) {
+      arrays_.push_back(std::make_unique<DeviceArray<T>>(count));
+      T* data = arrays_.back()->data();
+      int64_t filled = std::min(count, kPattern);
+      Copy(data, pattern.data() + set * kShift, filled, cudaMemcpyHostToDevice);
+      for (; filled < count; filled = std::min(count, 2 * filled)) {
+        Copy(data + filled, data, std::min(filled, count - filled), cudaMemcpyDeviceToDevice);
+      }
     }
   }
   T* operator[](int set) const { return arrays_[set]->data(); }
 
  private:
+  static void Copy(T* to, const T* from, int64_t count, cudaMemcpyKind kind) {
+    CheckCuda(cudaMemcpy(to, from, static_cast<size_t>(count) * sizeof(T), kind), "cudaMemcpy");
+  }
+
   std::vector<std::unique_ptr<DeviceArray<T>>> arrays_;
 };
 
