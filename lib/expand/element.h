@@ -2,8 +2,8 @@
 // the CUDA kernel.
 //
 // A source weight w is divided over its `copies` target columns. Copy k draws a near-normal integer
-// n_k (base/philox.h) at the flat index of its own target element, so every element can be computed
-// alone, in any order, by any thread. The value aimed at is
+// n_k (expand/weight_noise.h) at the flat index of its own target element, so every element can be
+// computed alone, in any order, by any thread. The value aimed at is
 //
 //     a_k = s n_k - (s sum(n) - w) / copies       the noise projected onto {parts that sum to w}
 //     (LEMON, app. B)
@@ -19,8 +19,9 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/half.h"
 #include "base/host_device.h"
-#include "base/philox.h"
+#include "expand/weight_noise.h"
 
 namespace orchard::expand {
 
@@ -49,6 +50,21 @@ constexpr GridFormat kGridF16 = {11, -24, 5};
 constexpr GridFormat kGridF32 = {24, -149, 104};
 constexpr GridFormat kGridF64 = {53, -1074, 971};
 
+template <class T>
+constexpr GridFormat GridOf() {
+  switch (kFloatTypeOf<T>) {
+    case FloatType::kBF16:
+      return kGridBf16;
+    case FloatType::kF16:
+      return kGridF16;
+    case FloatType::kF32:
+      return kGridF32;
+    case FloatType::kF64:
+      break;
+  }
+  return kGridF64;
+}
+
 // The arithmetic of a storage format is done in float (bf16, f16, f32) or double (f64).
 template <class Real>
 struct RealTraits;
@@ -69,6 +85,8 @@ struct RealTraits<float> {
     memcpy(&bits, &w, sizeof bits);
     return static_cast<int32_t>((bits >> 23) & 0xFFu) - 127;
   }
+  // Ties to even.
+  static ORCHARD_HD float NearestInteger(float x) { return rintf(x); }
 };
 
 template <>
@@ -85,23 +103,24 @@ struct RealTraits<double> {
     memcpy(&bits, &w, sizeof bits);
     return static_cast<int32_t>((bits >> 52) & 0x7FFu) - 1023;
   }
+  static ORCHARD_HD double NearestInteger(double x) { return rint(x); }
 };
 
 // What is the same for a whole tensor.
 template <class Real>
 struct SplitSettings {
   GridFormat grid;
-  Real noise;             // value of one unit of the noise integer: sigma * kNoiseUnit
+  Real noise;             // value of one unit of the noise integer: sigma * kWeightNoiseUnit
   int32_t zero_exponent;  // grid exponent where w = 0
 };
 
 // Settings for noise of standard deviation `sigma` >= 0. Where w = 0 there is no spacing to keep
-// to; 8 times that of sigma makes the largest part at least 8 sigma, so that the noise (|n| < 4.9
-// sigma) is never clipped.
+// to; 8 times that of sigma makes the largest part at least 8 sigma, so that the noise is never
+// clipped: |n| <= 3.46 sigma, and less than twice that once the mean of the copies is taken off.
 template <class Real>
 inline SplitSettings<Real> MakeSplitSettings(const GridFormat& grid, double sigma) {
   const int exponent = sigma > 0 ? std::ilogb(sigma) : -126;
-  return {grid, static_cast<Real>(sigma * kNoiseUnit), exponent + 3 - (grid.precision - 1)};
+  return {grid, static_cast<Real>(sigma * kWeightNoiseUnit), exponent + 3 - (grid.precision - 1)};
 }
 
 // The grid of one weight: spacing u = 2^exponent, kept as two factors that are always normal
@@ -159,14 +178,15 @@ ORCHARD_HD Real ProjectedPart(Real noise_unit, int32_t noise, int32_t noise_sum,
 // The noise integer of copy k of a weight whose copies stand at `index`.
 ORCHARD_HD int32_t CopyNoise(Split split, Philox2 key, int32_t copies, int32_t k,
                              const uint64_t* index) {
-  if (split != Split::kPairs) return NoiseInteger(PhiloxAt(key, index[k]));
+  if (split != Split::kPairs) return WeightNoise(key, index[k]);
   const int32_t first = k - k % 2;
   if (first + 1 == copies) return 0;
-  const int32_t noise = NoiseInteger(PhiloxAt(key, index[first]));
+  const int32_t noise = WeightNoise(key, index[first]);
   return k == first ? noise : -noise;
 }
 
-// The part of a copy on the grid: the integer nearest to target / u that leaves the `after` copies
+// The part of a copy on the grid: the integer nearest to target / u (the even one of two) that
+// leaves the `after` copies
 // behind it able to make up the `rest`. With after = 0 it is the rest itself.
 //
 // The result is within the cap without being clamped to it again: the nearest integer is, because
@@ -183,7 +203,7 @@ ORCHARD_HD typename RealTraits<Real>::Int GridPart(const GridUnit<Real>& unit, R
   const Real bound = static_cast<Real>(unit.cap);
   scaled = scaled < -bound ? -bound : scaled;
   scaled = scaled > bound ? bound : scaled;
-  const Int nearest = static_cast<Int>(scaled + (scaled < Real(0) ? Real(-0.5) : Real(0.5)));
+  const Int nearest = static_cast<Int>(RealTraits<Real>::NearestInteger(scaled));
   const Int raised = nearest < low ? low : nearest;
   return raised > high ? high : raised;
 }
@@ -196,6 +216,108 @@ ORCHARD_HD Real PairedTarget(const GridUnit<Real>& unit, Real target, Real share
   const Real low = share - room, high = share + room;
   const Real raised = target < low ? low : target;
   return raised > high ? high : raised;
+}
+
+// ---- formats of at most 11 bits, without integers
+//
+// A part of a bf16 or f16 weight is a small multiple of u, which a float holds exactly, like the
+// sums above: the grid needs no conversion to integers, and the loops over it run in vectors (and
+// on a GPU beside the integer units, which draw the noise). Adding and subtracting 1.5 * 2^23 u
+// rounds to the nearest multiple of u, ties to even. Same values as `GridPart`.
+
+// One instruction each, on every processor; none of them meets a NaN here.
+ORCHARD_HD float LesserOf(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return fminf(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
+ORCHARD_HD float GreaterOf(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return fmaxf(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
+struct FloatGrid {
+  float cap;    // largest |part|: 2^p u
+  float shift;  // 1.5 * 2^23 u
+};
+
+// What is the same for a whole tensor of such a format.
+struct FloatGridSettings {
+  uint32_t least;      // bits of 2^(smallest exponent of a normal number)
+  uint32_t zero;       // bits of 2^(exponent that stands in where w = 0)
+  float shift_factor;  // shift / 2^exponent
+  float limit;         // |w| has to be smaller: beyond, 2^p u or the shift would be no number
+};
+
+ORCHARD_HD bool HasFloatGrid(const GridFormat& grid) { return grid.precision <= 11; }
+
+// Where the stand-in for w = 0 lies beyond the limit, no weight is below it.
+ORCHARD_HD FloatGridSettings MakeFloatGridSettings(const SplitSettings<float>& settings) {
+  const GridFormat& grid = settings.grid;
+  const int32_t steps = grid.precision - 1;
+  const int32_t shift = 23 - steps;
+  const int32_t top = grid.max_exponent + steps;
+  const int32_t limit = top < 127 - shift ? top : 127 - shift;
+  const int32_t least = grid.min_exponent + steps;
+  int32_t zero = settings.zero_exponent + steps;
+  zero = zero < least ? least : zero;
+  const bool usable = zero < limit;
+  FloatGridSettings result;
+  result.least = static_cast<uint32_t>(least + 127) << 23;
+  result.zero = static_cast<uint32_t>((usable ? zero : least) + 127) << 23;
+  result.shift_factor = 1.5f * RealTraits<float>::PowerOfTwo(shift);
+  result.limit = usable ? RealTraits<float>::PowerOfTwo(limit) : 0.0f;
+  return result;
+}
+
+ORCHARD_HD FloatGrid MakeFloatGrid(const FloatGridSettings& settings, float w) {
+  const uint32_t own = FloatBits(w) & 0x7F800000u;
+  const uint32_t bits = w == 0.0f ? settings.zero : own;
+  const float power = FloatOfBits(bits < settings.least ? settings.least : bits);
+  return {power * 2.0f, power * settings.shift_factor};
+}
+
+// The parts of one weight, |w| < settings.limit, for copies whose noise is `noise`. `paired`: that
+// of kPairs. kCopies >= 2.
+template <int kCopies>
+ORCHARD_HD void FloatGridParts(const FloatGridSettings& settings, float noise_unit, bool paired,
+                               float w, const int32_t* noise, float* parts) {
+  constexpr float kInverse = 1.0f / static_cast<float>(kCopies);
+  w += 0.0f;  // -0 has the parts of 0
+  const FloatGrid grid = MakeFloatGrid(settings, w);
+  const float share = w * kInverse;
+  const float unit = noise_unit * kInverse;
+  const float pair_room = grid.cap - fabsf(share);
+  if (kCopies == 2) {
+    // Both parts stay below the cap when the first is no further than this from w / 2.
+    const float deviation = unit * static_cast<float>(noise[0] - noise[1]);
+    const float bounded = LesserOf(GreaterOf(deviation, -pair_room), pair_room);
+    const float target = share + bounded;
+    parts[0] = (target + grid.shift) - grid.shift;
+    parts[1] = w - parts[0];
+    return;
+  }
+  int32_t sum = 0;
+  for (int k = 0; k < kCopies; ++k) sum += noise[k];
+  float rest = w;
+  for (int k = 0; k + 1 < kCopies; ++k) {
+    float target = unit * static_cast<float>(kCopies * noise[k] - sum) + share;
+    if (paired) {
+      target = LesserOf(GreaterOf(target, share - pair_room), share + pair_room);
+    }
+    const float room = grid.cap * static_cast<float>(kCopies - 1 - k);
+    const float low = GreaterOf(rest - room, -grid.cap);
+    const float high = LesserOf(rest + room, grid.cap);
+    target = LesserOf(GreaterOf(target, low), high);
+    parts[k] = (target + grid.shift) - grid.shift;
+    rest -= parts[k];
+  }
+  parts[kCopies - 1] = rest;
 }
 
 // One element alone: the part of copy `rank` of weight `w` (already rounded to storage). `index[k]`
@@ -212,14 +334,14 @@ ORCHARD_HD Real SplitElement(Split split, const SplitSettings<Real>& settings, P
   int32_t sum = 0;
   for (int32_t k = 0; k < copies; ++k) sum += CopyNoise(split, key, copies, k, index);
   if (split == Split::kProjection) {
-    const int32_t noise = NoiseInteger(PhiloxAt(key, index[rank]));
+    const int32_t noise = WeightNoise(key, index[rank]);
     return ProjectedPart(settings.noise, noise, sum, inverse, copies, w);
   }
   if (split == Split::kComplement) {
     if (rank > 0) {
-      return settings.noise * static_cast<Real>(NoiseInteger(PhiloxAt(key, index[rank])));
+      return settings.noise * static_cast<Real>(WeightNoise(key, index[rank]));
     }
-    const int32_t others = sum - NoiseInteger(PhiloxAt(key, index[0]));
+    const int32_t others = sum - WeightNoise(key, index[0]);
     return w - settings.noise * static_cast<Real>(others);
   }
   const GridUnit<Real> unit = MakeGridUnit(settings.grid, w, settings.zero_exponent);
@@ -237,7 +359,7 @@ ORCHARD_HD Real SplitElement(Split split, const SplitSettings<Real>& settings, P
 // A column that reads padding which is zero: pure noise.
 template <class Real>
 ORCHARD_HD Real PadElement(Real noise_unit, Philox2 key, uint64_t index) {
-  return noise_unit * static_cast<Real>(NoiseInteger(PhiloxAt(key, index)));
+  return noise_unit * static_cast<Real>(WeightNoise(key, index));
 }
 
 // A column that reads padding which is the mean of the input: noise whose sum over the `pads`

@@ -5,9 +5,18 @@
 namespace orchard::expand {
 namespace {
 
+// Where the element of flat index `index` is written; null when it is not wanted.
 template <class T>
-void Split(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t j, int64_t p,
-           ComputeOf<T> w) {
+T* Written(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t c,
+           int64_t index) {
+  const UnitRange range = UnitsOf(a);
+  if (!range.Has(a.transposed ? c : i)) return nullptr;
+  return static_cast<T*>(a.target) + (index - to.FirstOf(range.begin));
+}
+
+template <class T>
+void SplitWeight(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t j,
+                 int64_t p, ComputeOf<T> w) {
   using Real = ComputeOf<T>;
   const SplitSettings<Real> settings = MakeSplitSettings<Real>(GridOf<T>(), a.sigma);
   const int32_t* targets = a.column_targets + a.column_first[j];
@@ -15,27 +24,30 @@ void Split(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t
   uint64_t index[kMaxCopies];
   for (int32_t k = 0; k < copies; ++k) index[k] = static_cast<uint64_t>(to.At(i, targets[k], p));
   for (int32_t k = 0; k < copies; ++k) {
-    const Real part = SplitElement<Real>(a.split, settings, a.key, copies, k, index, w);
-    static_cast<T*>(a.target)[index[k]] = Narrow<T>(part);
+    T* out = Written<T>(a, to, i, targets[k], static_cast<int64_t>(index[k]));
+    if (!out) continue;
+    *out = Narrow<T>(SplitElement<Real>(a.split, settings, a.key, copies, k, index, w));
   }
 }
 
 template <class T>
-void Pad(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t p) {
+void PadRow(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t p) {
   using Real = ComputeOf<T>;
-  const Real unit = static_cast<Real>(a.pad_sigma * kNoiseUnit);
+  const Real unit = static_cast<Real>(a.pad_sigma * kWeightNoiseUnit);
   const auto noise = [&](int64_t n) {
-    return NoiseInteger(PhiloxAt(a.key, static_cast<uint64_t>(to.At(i, a.pads[n], p))));
+    return WeightNoise(a.key, static_cast<uint64_t>(to.At(i, a.pads[n], p)));
   };
   int64_t sum = 0;
   for (int64_t n = 0; n < a.pad_count && a.pad_fill == PadFill::kCentredNoise; ++n) sum += noise(n);
   for (int64_t n = 0; n < a.pad_count; ++n) {
+    T* out = Written<T>(a, to, i, a.pads[n], to.At(i, a.pads[n], p));
+    if (!out) continue;
     Real value = 0;
     if (a.pad_fill == PadFill::kNoise) value = unit * static_cast<Real>(noise(n));
     if (a.pad_fill == PadFill::kCentredNoise) {
       value = CentredPadElement(unit, noise(n), sum, a.pad_count);
     }
-    static_cast<T*>(a.target)[to.At(i, a.pads[n], p)] = Narrow<T>(value);
+    *out = Narrow<T>(value);
   }
 }
 
@@ -44,7 +56,9 @@ void Run(const ExpandMatrixArgs& a) {
   using Real = ComputeOf<T>;
   const MatrixLayout from{a.transposed, a.source_rows, a.source_columns, a.passengers};
   const MatrixLayout to{a.transposed, a.target_rows, a.target_columns, a.passengers};
+  const UnitRange range = UnitsOf(a);
   for (int64_t i = 0; i < a.target_rows; ++i) {
+    if (!a.transposed && !range.Has(i)) continue;
     for (int64_t p = 0; p < a.passengers; ++p) {
       for (int64_t j = 0; j < a.source_columns; ++j) {
         Real w = 0;
@@ -53,9 +67,9 @@ void Run(const ExpandMatrixArgs& a) {
         } else if (a.mean_row != nullptr) {
           w = Widen(static_cast<const T*>(a.mean_row)[j * a.passengers + p]);
         }
-        Split<T>(a, to, i, j, p, w);
+        SplitWeight<T>(a, to, i, j, p, w);
       }
-      Pad<T>(a, to, i, p);
+      PadRow<T>(a, to, i, p);
     }
   }
 }

@@ -41,28 +41,27 @@ struct ExpandMatrixArgs {
   Philox2 key = {};
   const void* source = nullptr;
   const void* mean_row = nullptr;  // [in, passengers] what padding rows are split from; null: zeros
-  const int32_t* rows = nullptr;   // [target_rows] source row, or -1
+  const int32_t* rows = nullptr;   // [target_rows] source row, or -1 for padding
   const int32_t* column_first = nullptr;    // ColumnTables::first
   const int32_t* column_targets = nullptr;  // ColumnTables::targets
   const int32_t* pads = nullptr;            // ColumnTables::pads
   int64_t pad_count = 0;
   int32_t most_copies = 1;  // of one source column, at most kMaxCopies
+  // Only units [first_unit, first_unit + units) of the target are written, and `target` points to
+  // the first of them: rows, or inputs when transposed. Noise stays that of the whole matrix.
+  int64_t first_unit = 0;
+  int64_t units = 0;  // 0: all
   void* target = nullptr;
 };
 
-template <class T>
-constexpr GridFormat GridOf() {
-  switch (kFloatTypeOf<T>) {
-    case FloatType::kBF16:
-      return kGridBf16;
-    case FloatType::kF16:
-      return kGridF16;
-    case FloatType::kF32:
-      return kGridF32;
-    case FloatType::kF64:
-      break;
-  }
-  return kGridF64;
+// The units to be written: all when `units` is 0.
+struct UnitRange {
+  int64_t begin, end;
+  ORCHARD_HD bool Has(int64_t unit) const { return unit >= begin && unit < end; }
+};
+ORCHARD_HD UnitRange UnitsOf(const ExpandMatrixArgs& a) {
+  const int64_t all = a.transposed ? a.target_columns : a.target_rows;
+  return {a.first_unit, a.units == 0 ? all : a.first_unit + a.units};
 }
 
 // Source and target addresses of an element.
@@ -73,6 +72,11 @@ struct MatrixLayout {
   // Row i, column c, passenger p.
   ORCHARD_HD int64_t At(int64_t i, int64_t c, int64_t p) const {
     return transposed ? c * rows + i : (i * columns + c) * passengers + p;
+  }
+
+  // First element of a unit.
+  ORCHARD_HD int64_t FirstOf(int64_t unit) const {
+    return unit * (transposed ? rows : columns * passengers);
   }
 };
 

@@ -124,8 +124,9 @@ class ShardWriter {
     const int64_t unit_bytes = op.unit_elements() * io::ByteSize(op.dtype);
     thread_local std::vector<std::byte> buffer;
     buffer.resize((unit.end - unit.begin) * unit_bytes);
-    runners_[unit.tensor]->Run(unit.begin, unit.end, buffer);
-    writer.Write(*writer.layout().Find(op.name), unit.begin * unit_bytes, buffer);
+    const std::span<const std::byte> bytes =
+        runners_[unit.tensor]->Block(unit.begin, unit.end, buffer);
+    writer.Write(*writer.layout().Find(op.name), unit.begin * unit_bytes, bytes);
     state_[unit.tensor].microseconds += static_cast<int64_t>(1e6 * SecondsSince(start));
     if (--state_[unit.tensor].pending == 0) ReleaseSources(op);
     if (options_.on_progress) options_.on_progress(static_cast<int64_t>(buffer.size()));

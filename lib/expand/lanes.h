@@ -1,5 +1,5 @@
-// The CPU twin of the CUDA kernel expand_matrix: the arithmetic of expand/element.h over runs of
-// consecutive elements, vectorised by the compiler. Same bits as one element at a time.
+// The arithmetic of expand/element.h over runs of consecutive elements, in loops that are vectorised
+// by the compiler. Same bits as one element at a time.
 #pragma once
 
 #include <cstdint>
@@ -9,33 +9,38 @@
 
 namespace orchard::expand {
 
-// Elements handled in one call.
-inline constexpr int kLanes = 128;
+// Elements handled in one call, at most.
+inline constexpr int kLanes = 256;
 
-// Divides `lanes` consecutive weights over their copies.
-//   weights  [lanes] source weights, rounded to storage
-//   base     [copies] flat target index of the first lane's element of each copy; the lanes follow
-//   it parts    [copies] where to write each copy's `lanes` parts; nullptr for a copy that is not
-//   wanted
-void SplitLanes(Split split, const SplitSettings<float>& settings, Philox2 key, int copies,
-                const uint64_t* base, const float* weights, int lanes, float* const* parts);
-void SplitLanes(Split split, const SplitSettings<double>& settings, Philox2 key, int copies,
-                const uint64_t* base, const double* weights, int lanes, double* const* parts);
+// Room that `NoiseLanes` needs for kLanes elements.
+inline constexpr int kNoiseRoom = kLanes + 64;
 
-// Noise for `lanes` consecutive elements from flat index `base`: `PadElement` of each.
-void PadLanes(float noise_unit, Philox2 key, uint64_t base, int lanes, float* values);
-void PadLanes(double noise_unit, Philox2 key, uint64_t base, int lanes, double* values);
+// Divides `lanes` <= kLanes consecutive stored weights over their copies.
+//   base   [copies] flat target index of the first lane's element of each copy; the lanes follow it
+//   parts  [copies] where to write each copy's `lanes` parts, rounded to storage; nullptr for a copy
+//          that is not wanted
+// T is BFloat16, Float16, float or double.
+template <class T>
+void SplitLanes(Split split, const SplitSettings<ComputeOf<T>>& settings, Philox2 key, int copies,
+                const uint64_t* base, const T* weights, int lanes, T* const* parts);
 
-// The noise integers of `lanes` consecutive elements from flat index `base`.
-void NoiseLanes(Philox2 key, uint64_t base, int lanes, int32_t* noise);
+// Noise for `count` consecutive elements from flat index `base`: `PadElement` of each, rounded to
+// storage.
+template <class T>
+void PadLanes(ComputeOf<T> noise_unit, Philox2 key, uint64_t base, int64_t count, T* values);
+
+// The noise integers of `lanes` <= kLanes consecutive elements from flat index `base`: a pointer
+// into `room`, which holds kNoiseRoom.
+const int32_t* NoiseLanes(Philox2 key, uint64_t base, int lanes, int32_t* room);
 
 // Storage <-> arithmetic type over a run.
-// `AllFinite` is false when a value is NaN or infinite.
 void WidenLanes(const BFloat16* stored, int64_t count, float* values);
 void WidenLanes(const Float16* stored, int64_t count, float* values);
 void NarrowLanes(const float* values, int64_t count, BFloat16* stored);
 void NarrowLanes(const float* values, int64_t count, Float16* stored);
-bool AllFinite(const float* values, int64_t count);
-bool AllFinite(const double* values, int64_t count);
+
+// False when a value is NaN or infinite. For T as above.
+template <class T>
+bool AllFinite(const T* values, int64_t count);
 
 }  // namespace orchard::expand

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 
 #include "cuda/expand/copy_divergence.h"
 #include "cuda/expand/expand_matrix.h"
@@ -30,22 +31,48 @@ struct MatrixCase {
 };
 
 std::vector<MatrixCase> MatrixCases() {
-  return {{AxisMap::Circular(48, 96), AxisMap::Circular(64, 128), 1, false, PadFill::kNoise},
-          {AxisMap::Padded(48, 83), AxisMap::Padded(60, 101), 1, false, PadFill::kCentredNoise},
-          {AxisMap::Circular(5, 9), AxisMap::Padded(7, 30), 9, false, PadFill::kNoise},
-          {AxisMap::Padded(33, 70), AxisMap::Circular(20, 190), 1, true, PadFill::kZero},
-          {AxisMap::Padded(33, 70), AxisMap::Padded(20, 47), 1, true, PadFill::kCentredNoise},
+  const auto circular = AxisMap::Circular;
+  const auto padded = AxisMap::Padded;
+  return {// groups of eight, all of them neighbours: two copies, one to two, three to four
+          {circular(48, 96), circular(64, 128), 1, false, PadFill::kNoise},
+          {circular(48, 96), circular(64, 96), 1, false, PadFill::kNoise},
+          {circular(9, 20), circular(64, 216), 1, false, PadFill::kNoise},
+          // heads of eight, in groups: copies of a head follow one another
+          {circular(4, 8), AxisMap::Blocks(AxisMap(4, {0, 0, 1, 1, 2, 2, 3, 3, 0, 2}), 8), 1, false,
+           PadFill::kNoise},
+          // groups of four, and some where a copy ends inside a group
+          {padded(12, 20), circular(36, 68), 1, false, PadFill::kNoise},
+          {padded(12, 20), padded(36, 68), 1, false, PadFill::kCentredNoise},
+          {circular(6, 12), circular(40, 88 + 16), 1, false, PadFill::kNoise},
+          {circular(6, 12), circular(24, 64), 1, false, PadFill::kNoise},
+          // no groups: odd sizes, passengers, five copies and more
+          {padded(48, 83), padded(60, 101), 1, false, PadFill::kCentredNoise},
+          {circular(5, 9), padded(7, 30), 9, false, PadFill::kNoise},
+          {circular(8, 16), circular(8, 64), 1, false, PadFill::kNoise},
+          // transposed
+          {circular(64, 128), circular(20, 40), 1, true, PadFill::kZero},
+          {padded(40, 100), padded(20, 47), 1, true, PadFill::kCentredNoise},
+          {padded(33, 70), circular(20, 190), 1, true, PadFill::kZero},
+          {padded(33, 70), padded(20, 47), 1, true, PadFill::kCentredNoise},
           {AxisMap::Identity(64), AxisMap::Identity(64), 1, false, PadFill::kZero}};
 }
 
+// Only units [first, first + units) when `units` is not 0.
 template <class T>
-void CompareMatrix(const MatrixCase& c, Split split) {
-  const auto source = RandomBuffer<T>(c.rows.source_size() * c.columns.source_size() * c.passengers,
-                                      1, 0, 0.02),
-             mean = RandomBuffer<T>(c.columns.source_size() * c.passengers, 2, 0, 0.02);
+void CompareMatrix(const MatrixCase& c, Split split, int64_t first = 0, int64_t units = 0) {
+  auto source = RandomBuffer<T>(c.rows.source_size() * c.columns.source_size() * c.passengers, 1, 0,
+                                0.02);
+  const auto mean = RandomBuffer<T>(c.columns.source_size() * c.passengers, 2, 0, 0.02);
+  // Weights that the grid treats apart: zeros, what is not finite, and what is almost too large.
+  source[3] = Narrow<T>(ComputeOf<T>(0));
+  source[5] = Narrow<T>(-ComputeOf<T>(0));
+  source[7] = Narrow<T>(std::numeric_limits<ComputeOf<T>>::infinity());
+  source[11] = Narrow<T>(ComputeOf<T>(kFloatTypeOf<T> == FloatType::kF16 ? 6e4 : 3e38));
   const ColumnTables tables = MakeColumnTables(c.columns.source_size(), c.columns.entries());
   const std::vector<int32_t> rows(c.rows.entries().begin(), c.rows.entries().end());
-  const int64_t count = c.rows.size() * c.columns.size() * c.passengers;
+  const int64_t all = c.transposed ? c.columns.size() : c.rows.size();
+  const int64_t count =
+      c.rows.size() * c.columns.size() * c.passengers / all * (units == 0 ? all : units);
   std::vector<T> target(static_cast<size_t>(count));
   ExpandMatrixArgs args;
   args.type = kFloatTypeOf<T>;
@@ -69,6 +96,8 @@ void CompareMatrix(const MatrixCase& c, Split split) {
   for (const int64_t copies : c.columns.copies()) {
     args.most_copies = std::max(args.most_copies, static_cast<int32_t>(copies));
   }
+  args.first_unit = first;
+  args.units = units;
   args.target = target.data();
   ExpandMatrix(args);
   DeviceArray<T> gsource(source), gmean(mean), gtarget(count);
@@ -83,17 +112,31 @@ void CompareMatrix(const MatrixCase& c, Split split) {
   args.target = gtarget.data();
   cuda::ExpandMatrix(args, nullptr);
   const std::vector<T> got = gtarget.Host();
-  int64_t different = 0;
-  for (int64_t i = 0; i < count; ++i) different += std::memcmp(&got[i], &target[i], sizeof(T)) != 0;
-  EXPECT_EQ(different, 0) << "of " << count << ", split " << static_cast<int>(split);
+  int64_t different = 0, at = 0;
+  for (int64_t i = count - 1; i >= 0; --i) {
+    if (std::memcmp(&got[i], &target[i], sizeof(T)) != 0) ++different, at = i;
+  }
+  EXPECT_EQ(different, 0) << "of " << count << ", split " << static_cast<int>(split) << ", first at "
+                          << at << " (" << Widen(got[at]) << " for " << Widen(target[at]) << "), "
+                          << c.rows.source_size() << "x" << c.columns.source_size() << " to "
+                          << c.rows.size() << "x" << c.columns.size()
+                          << (c.transposed ? ", transposed" : "");
 }
+
+constexpr Split kSplits[] = {Split::kGrid,  Split::kProjection, Split::kComplement,
+                             Split::kEqual, Split::kCancel,     Split::kPairs};
 
 TYPED_TEST(ExpandKernels, ExpandMatrixGivesTheBitsOfItsTwin) {
   for (const MatrixCase& c : MatrixCases()) {
-    for (const Split split :
-         {Split::kGrid, Split::kProjection, Split::kComplement, Split::kEqual, Split::kCancel}) {
-      CompareMatrix<TypeParam>(c, split);
-    }
+    for (const Split split : kSplits) CompareMatrix<TypeParam>(c, split);
+  }
+}
+
+TYPED_TEST(ExpandKernels, ExpandMatrixGivesTheBitsOfItsTwinForABlockOfUnits) {
+  for (const MatrixCase& c : MatrixCases()) {
+    const int64_t all = c.transposed ? c.columns.size() : c.rows.size();
+    CompareMatrix<TypeParam>(c, Split::kGrid, all / 3, all / 2);
+    CompareMatrix<TypeParam>(c, Split::kGrid, all - 1, 1);
   }
 }
 

@@ -32,6 +32,7 @@ struct Problem {
   bool transposed = false;
   Split split = Split::kGrid;
   PadFill pad_fill = PadFill::kNoise;
+  int64_t first_unit = 0, units = 0;
 
   template <class T>
   std::vector<T> Expand(const std::vector<T>& source, const std::vector<T>& mean_row = {}) const {
@@ -58,6 +59,8 @@ struct Problem {
     args.pads = tables.pads.data();
     args.pad_count = static_cast<int64_t>(tables.pads.size());
     args.most_copies = kMaxCopies;
+    args.first_unit = first_unit;
+    args.units = units;
     args.target = target.data();
     ExpandMatrix(args);
     return target;
@@ -94,8 +97,26 @@ TEST(ExpandMatrix, GivesTheBytesOfTheVectorisedSplit) {
       const uint64_t row = static_cast<uint64_t>(i) * 3 * kColumns;
       const uint64_t base[3] = {row, row + kColumns, row + 2 * kColumns};
       float* const to[3] = {&parts[0], &parts[kColumns], &parts[2 * kColumns]};
-      SplitLanes(split, settings, PhiloxKey(5, 6), 3, base, &source[i * kColumns], kColumns, to);
+      SplitLanes<float>(split, settings, PhiloxKey(5, 6), 3, base, &source[i * kColumns], kColumns,
+                        to);
       for (int64_t c = 0; c < 3 * kColumns; ++c) ASSERT_EQ(target[row + c], parts[c]) << c;
+    }
+  }
+}
+
+TEST(ExpandMatrix, ABlockOfUnitsHasTheBytesOfTheWhole) {
+  for (const bool transposed : {false, true}) {
+    Problem problem{AxisMap::Padded(5, 8), AxisMap::Circular(7, 17), 1, transposed};
+    const auto source = RandomMatrix<BFloat16>(35, 1), mean = RandomMatrix<BFloat16>(7, 2);
+    const auto whole = problem.Expand(source, mean);
+    const int64_t all = transposed ? 17 : 8, width = 8 * 17 / all;
+    for (const int64_t first : {int64_t{0}, int64_t{3}, all - 1}) {
+      problem.first_unit = first;
+      problem.units = std::min<int64_t>(4, all - first);
+      const auto block = problem.Expand(source, mean);
+      for (int64_t i = 0; i < problem.units * width; ++i) {
+        ASSERT_EQ(block[i].bits, whole[first * width + i].bits) << transposed << ' ' << i;
+      }
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -11,25 +12,6 @@
 
 namespace orchard::expand {
 namespace {
-
-template <class T>
-struct Format;
-template <>
-struct Format<BFloat16> {
-  static constexpr GridFormat kGrid = kGridBf16;
-};
-template <>
-struct Format<Float16> {
-  static constexpr GridFormat kGrid = kGridF16;
-};
-template <>
-struct Format<float> {
-  static constexpr GridFormat kGrid = kGridF32;
-};
-template <>
-struct Format<double> {
-  static constexpr GridFormat kGrid = kGridF64;
-};
 
 // Stored numbers over the whole range of exponents, zeros and subnormals included: random bits, but
 // for NaN and infinity.
@@ -56,7 +38,7 @@ double StoredNumber<double>(uint64_t bits) {
 
 template <class T>
 SplitSettings<ComputeOf<T>> Settings(double sigma) {
-  return MakeSplitSettings<ComputeOf<T>>(Format<T>::kGrid, sigma);
+  return MakeSplitSettings<ComputeOf<T>>(GridOf<T>(), sigma);
 }
 
 template <class T>
@@ -110,36 +92,98 @@ TYPED_TEST(SplitOf, CancelSumsToZeroWithPartsThatDiffer) {
               0.03);  // the projection's variance
 }
 
+// Weights of a run: every exponent of the format, both zeros, or a NaN among them.
+template <class T>
+std::vector<T> RunOfWeights(uint64_t run, int lanes) {
+  std::vector<T> weights;
+  while (static_cast<int>(weights.size()) < lanes) {
+    const Philox4 draw = PhiloxAt(PhiloxKey(21, run), weights.size());
+    const uint64_t bits = static_cast<uint64_t>(draw.word[0]) << 32 | draw.word[1];
+    ComputeOf<T> w = StoredNumber<T>(bits);
+    // Most runs hold weights of ordinary size, the third is over all exponents.
+    if (run % 3 != 2 || !std::isfinite(w)) {
+      w = static_cast<ComputeOf<T>>((static_cast<double>(draw.word[2]) / 4294967296.0 - 0.5) *
+                                    std::pow(10.0, static_cast<double>(draw.word[3] % 7) - 5.0));
+    }
+    weights.push_back(Narrow<T>(w));
+  }
+  using Real = ComputeOf<T>;
+  weights[0] = Narrow<T>(Real(0));
+  if (lanes > 1) weights[1] = Narrow<T>(-Real(0));
+  if (run % 5 == 4) weights[lanes / 2] = Narrow<T>(std::numeric_limits<Real>::quiet_NaN());
+  return weights;
+}
+
+// Runs of any length at any place, with any number of copies, some of them not wanted.
 TYPED_TEST(SplitOf, LanesAreTheElements) {
-  using Real = ComputeOf<TypeParam>;
-  const auto settings = Settings<TypeParam>(0.05);
+  using T = TypeParam;
+  using Real = ComputeOf<T>;
   const Philox2 key = PhiloxKey(9, 9);
-  for (Split split : {Split::kGrid, Split::kProjection, Split::kComplement, Split::kEqual,
-                      Split::kCancel, Split::kPairs}) {
-    for (int copies : {1, 2, 3, 7}) {
-      std::vector<Real> weights(kLanes);
-      for (int l = 0; l < kLanes; ++l) {
-        weights[l] = Widen(
-            Narrow<TypeParam>(static_cast<Real>(std::sin(l * 1.7) * std::pow(10.0, l % 7 - 5))));
-      }
-      weights[5] = 0;
-      std::vector<std::vector<Real>> parts(copies, std::vector<Real>(kLanes));
-      std::vector<Real*> pointers;
-      std::vector<uint64_t> base;
-      for (int k = 0; k < copies; ++k) {
-        pointers.push_back(parts[k].data());
-        base.push_back((1ull << 32) - 50 + 1000ull * k);  // crosses the 32-bit word of the counter
-      }
-      SplitLanes(split, settings, key, copies, base.data(), weights.data(), kLanes,
-                 pointers.data());
-      for (int k = 0; k < copies; ++k) {
-        for (int l = 0; l < kLanes; ++l) {
-          std::vector<uint64_t> index;
-          for (uint64_t b : base) index.push_back(b + l);
-          ASSERT_EQ(parts[k][l],
-                    SplitElement(split, settings, key, copies, k, index.data(), weights[l]));
+  uint64_t run = 0;
+  for (const double sigma : {0.05, 0.0, 1e-30}) {
+    const auto settings = Settings<T>(sigma);
+    for (Split split : {Split::kGrid, Split::kProjection, Split::kComplement, Split::kEqual,
+                        Split::kCancel, Split::kPairs}) {
+      for (int copies : {1, 2, 3, 4, 5, 7}) {
+        for (int lanes : {kLanes, 37, 1}) {
+          const std::vector<T> weights = RunOfWeights<T>(++run, lanes);
+          std::vector<std::vector<T>> parts(copies, std::vector<T>(lanes));
+          std::vector<T*> pointers;
+          std::vector<uint64_t> base;
+          for (int k = 0; k < copies; ++k) {
+            pointers.push_back(run % 4 == 3 && k == 1 ? nullptr : parts[k].data());
+            // Crosses the 32-bit word of the counter, at all places within a block.
+            base.push_back((1ull << 34) - 50 + 1001ull * k + run % 4);
+          }
+          SplitLanes<T>(split, settings, key, copies, base.data(), weights.data(), lanes,
+                        pointers.data());
+          for (int k = 0; k < copies; ++k) {
+            for (int l = 0; l < lanes && pointers[k]; ++l) {
+              std::vector<uint64_t> index;
+              for (uint64_t b : base) index.push_back(b + l);
+              const T expected = Narrow<T>(
+                  SplitElement<Real>(split, settings, key, copies, k, index.data(),
+                                     Widen(weights[l])));
+              ASSERT_EQ(memcmp(&parts[k][l], &expected, sizeof(T)), 0)
+                  << "split " << static_cast<int>(split) << ", copy " << k << " of " << copies
+                  << ", lane " << l << ", weight " << Widen(weights[l]) << ": "
+                  << Widen(parts[k][l]) << " for " << Widen(expected);
+            }
+          }
         }
       }
+    }
+  }
+}
+
+TYPED_TEST(SplitOf, PadLanesAreTheElements) {
+  using T = TypeParam;
+  const Philox2 key = PhiloxKey(8, 1);
+  const auto unit = static_cast<ComputeOf<T>>(0.02 * kWeightNoiseUnit);
+  for (const uint64_t base : {0ull, 5ull, (1ull << 34) - 3}) {
+    for (const int64_t count : {1, 3, 64, 700}) {
+      std::vector<T> values(count);
+      PadLanes<T>(unit, key, base, count, values.data());
+      for (int64_t i = 0; i < count; ++i) {
+        const T expected = Narrow<T>(PadElement(unit, key, base + i));
+        ASSERT_EQ(memcmp(&values[i], &expected, sizeof(T)), 0) << base << ' ' << i;
+      }
+    }
+  }
+}
+
+TYPED_TEST(SplitOf, FiniteMeansNoNaNAndNoInfinity) {
+  using T = TypeParam;
+  using Real = ComputeOf<T>;
+  std::vector<T> values(333, Narrow<T>(Real(-1.5)));
+  EXPECT_TRUE(AllFinite(values.data(), 333));
+  for (const Real bad : {std::numeric_limits<Real>::infinity(),
+                         -std::numeric_limits<Real>::infinity(),
+                         std::numeric_limits<Real>::quiet_NaN()}) {
+    for (const int at : {0, 200, 332}) {
+      std::vector<T> one = values;
+      one[at] = Narrow<T>(bad);
+      EXPECT_FALSE(AllFinite(one.data(), 333)) << bad << " at " << at;
     }
   }
 }
