@@ -3,16 +3,17 @@
 //
 // What bounds it. A Philox block is 20 products of 32 x 32 -> 64 bits and 20 exclusive ors, and
 // serves four neighbouring elements of a copy (expand/weight_noise.h): 5 + 5 instructions an
-// element. Splitting two copies on the grid costs about 10 more an element, in floating point, which
-// leaves the integer units to the noise. So one thread takes a group of eight (or four) neighbouring
-// weights of a target row whose copies are neighbours, too, and starts on a block: it loads 16 bytes,
-// draws two blocks a copy and stores 16 bytes a copy. Where a weight's copies lie otherwise (the
-// group in which a part of one more copy ends), the same thread goes weight by weight.
+// element. Splitting two copies on the grid costs about 10 more an element, in floating point,
+// which leaves the integer units to the noise. So one thread takes a group of eight (or four)
+// neighbouring weights of a target row whose copies are neighbours, too, and starts on a block: it
+// loads 16 bytes, draws two blocks a copy and stores 16 bytes a copy. Where a weight's copies lie
+// otherwise (the group in which a part of one more copy ends), the same thread goes weight by
+// weight.
 //
 // 4096^2 -> 8192^2 in bf16 moves 168 MB, about 60 us at a copy's 2.8 TB/s on an H100, and takes
-// 67 M elements x 25 instructions / (132 x 128 lanes a clock) = 100 k clocks, about 60 us at 1.7 GHz:
-// both at once, so that three quarters of the copy rate are within reach and no more than that is
-// promised here; docs/kernels.md has what was measured.
+// 67 M elements x 25 instructions / (132 x 128 lanes a clock) = 100 k clocks, about 60 us at 1.7
+// GHz: both at once, so that three quarters of the copy rate are within reach and no more than that
+// is promised here; docs/kernels.md has what was measured.
 #include <cuda_runtime.h>
 
 #include "cuda/base/reduce.cuh"
@@ -77,8 +78,7 @@ __device__ __forceinline__ bool Draws(bool paired, int32_t copies, int k) {
 // ranks.
 template <int kCopies, class Real>
 __device__ __forceinline__ void PartsOf(Split split, const SplitSettings<Real>& settings,
-                                        int32_t copies, Real w, const int32_t* noise,
-                                        Real* parts) {
+                                        int32_t copies, Real w, const int32_t* noise, Real* parts) {
   if (split == Split::kCancel) w = Real(0);
   const bool finite = w - w == Real(0);
   // At most four: a choice of constants, where a division would be a call.
@@ -245,15 +245,16 @@ enum class Mode {
   kAny
 };
 
-// Splits N weights over `copies` runs of N elements. block[k]: index of the first noise block of copy
-// k; out[k]: where its parts go, null where they are not wanted. kCopies is `copies`, or for kAny at
-// least that many. Weights have to `Fit` unless kAny.
+// Splits N weights over `copies` runs of N elements. block[k]: index of the first noise block of
+// copy k; out[k]: where its parts go, null where they are not wanted. kCopies is `copies`, or for
+// kAny at least that many. Weights have to `Fit` unless kAny.
 template <class T, int N, int kCopies, Mode kMode>
 __device__ __forceinline__ void SplitGroup(const ExpandMatrixArgs& a, const Constants<T>& c,
                                            int32_t copies, const Group<T, N>& w,
                                            const uint64_t* block, T* const* out) {
   using Real = ComputeOf<T>;
-  const bool paired = kMode == Mode::kFloatPairs || (kMode == Mode::kAny && a.split == Split::kPairs);
+  const bool paired =
+      kMode == Mode::kFloatPairs || (kMode == Mode::kAny && a.split == Split::kPairs);
   const bool drawn = kMode != Mode::kAny || a.split != Split::kEqual;
   Group<T, N> result[kCopies];
 #pragma unroll
@@ -280,8 +281,8 @@ __device__ __forceinline__ void SplitGroup(const ExpandMatrixArgs& a, const Cons
         }
       }
       if constexpr (kMode == Mode::kAny) {
-        PartsOf<kCopies>(a.split, c.settings, copies,
-                         static_cast<Real>(Widen(w.At(4 * quad + l))), noise, parts[l]);
+        PartsOf<kCopies>(a.split, c.settings, copies, static_cast<Real>(Widen(w.At(4 * quad + l))),
+                         noise, parts[l]);
       } else {
         float pair[2];
         WidenPair(T{}, w.word[2 * quad + l / 2], pair);
@@ -460,7 +461,9 @@ __global__ void __launch_bounds__(kThreads) Singles(ExpandMatrixArgs a, Constant
     SplitOne<T, kMost>(
         a, c, a.column_first[j + 1] - first, w,
         [&](int32_t k) { return static_cast<uint64_t>(c.to.At(i, target(k), p)); },
-        [&](int32_t k) { return c.Written(a, a.transposed ? target(k) : i, c.to.At(i, target(k), p)); });
+        [&](int32_t k) {
+          return c.Written(a, a.transposed ? target(k) : i, c.to.At(i, target(k), p));
+        });
   }
 }
 
@@ -508,8 +511,7 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
   };
-  for (int64_t row = row_begin * a.passengers + first; row < row_end * a.passengers;
-       row += warps) {
+  for (int64_t row = row_begin * a.passengers + first; row < row_end * a.passengers; row += warps) {
     const int64_t i = row / a.passengers, p = row % a.passengers;
     long long sum = 0;
     if (a.pad_fill == PadFill::kCentredNoise) {
@@ -548,7 +550,7 @@ void LaunchMode(const ExpandMatrixArgs& a, const Constants<T>& c, cudaStream_t s
   } else {
     RowGroups<T, N, kMost, kMode>
         <<<GridOver(a.source_columns / N, c.range.end - c.range.begin), kThreads, 0, stream>>>(a,
-                                                                                              c);
+                                                                                               c);
   }
 }
 

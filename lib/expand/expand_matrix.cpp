@@ -7,16 +7,15 @@ namespace {
 
 // Where the element of flat index `index` is written; null when it is not wanted.
 template <class T>
-T* Written(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t c,
-           int64_t index) {
+T* Written(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t c, int64_t index) {
   const UnitRange range = UnitsOf(a);
   if (!range.Has(a.transposed ? c : i)) return nullptr;
   return static_cast<T*>(a.target) + (index - to.FirstOf(range.begin));
 }
 
 template <class T>
-void SplitWeight(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t j,
-                 int64_t p, ComputeOf<T> w) {
+void SplitWeight(const ExpandMatrixArgs& a, const MatrixLayout& to, int64_t i, int64_t j, int64_t p,
+                 ComputeOf<T> w) {
   using Real = ComputeOf<T>;
   const SplitSettings<Real> settings = MakeSplitSettings<Real>(GridOf<T>(), a.sigma);
   const int32_t* targets = a.column_targets + a.column_first[j];

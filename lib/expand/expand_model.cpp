@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <semaphore>
 #include <set>
 
 #include "base/atomic_file.h"
@@ -33,18 +34,39 @@ double SecondsSince(Clock::time_point start) {
 // ---- one shard
 // ------------------------------------------------------------------------------------------------------------------
 
-// A piece of work: units [begin, end) of a tensor, or the hash of a source tensor.
+// A piece of work: units [begin, end) of a tensor, the hash of a source tensor, or having the
+// sources of a tensor read from the disk before its turn comes.
 struct Unit {
   size_t tensor = 0;  // within the shard
   int64_t begin = 0, end = 0;
   const io::TensorInfo* hash = nullptr;
+  bool prefetch = false;
+};
+
+// More threads than processors are at work, so that some compute while others wait for the disk;
+// at most `threads` compute at a time.
+using Processors = std::counting_semaphore<>;
+constexpr int kThreadsPerProcessor = 2;
+
+class Turn {
+ public:
+  explicit Turn(Processors& processors) : processors_(processors) { processors_.acquire(); }
+  ~Turn() { processors_.release(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Processors& processors_;
 };
 
 class ShardWriter {
  public:
   ShardWriter(const SourceModel& source, const Plan& plan, const Shard& shard,
               const ExpandOptions& options, bool allow_nonfinite)
-      : source_(source), shard_(shard), options_(options) {
+      : source_(source),
+        shard_(shard),
+        options_(options),
+        processors_(std::max(1, options.threads)) {
     for (size_t t : shard.tensors) {
       const TensorOp& op = plan.tensors[t];
       runners_.push_back(std::make_unique<TensorRunner>(
@@ -59,7 +81,8 @@ class ShardWriter {
                     ThreadPool& pool) {
     std::vector<io::TensorInfo> infos;
     for (const TensorOp* op : ops_) infos.push_back({op->name, op->dtype, op->shape});
-    io::SafetensorsWriter writer(folder / shard_.file, io::SafetensorsLayout(std::move(infos)));
+    io::SafetensorsWriter writer(folder / shard_.file, io::SafetensorsLayout(std::move(infos)),
+                                 options_.page_cache ? io::Caching::kCached : io::Caching::kDirect);
     const std::vector<Unit> units = MakeUnits(writer.layout(), hashes);
     std::vector<std::string> digests(units.size());
     std::atomic<bool> stopped = false;
@@ -67,7 +90,10 @@ class ShardWriter {
       if (StopRequested()) stopped = true;
       if (stopped) return;
       const Unit& unit = units[u];
-      if (unit.hash) {
+      if (unit.prefetch) {
+        PrefetchSources(*ops_[unit.tensor]);
+      } else if (unit.hash) {
+        const Turn turn(processors_);
         digests[u] = Sha256Hex(source_.weights.Bytes(*unit.hash));
       } else {
         RunUnit(unit, writer);
@@ -98,8 +124,11 @@ class ShardWriter {
       return layout.Find(ops_[a]->name)->begin < layout.Find(ops_[b]->name)->begin;
     });
     std::vector<Unit> units;
-    for (size_t i : order) {
+    for (size_t place = 0; place < order.size(); ++place) {
+      const size_t i = order[place];
       const TensorOp& op = *ops_[i];
+      if (place == 0) units.push_back({.tensor = i, .prefetch = true});
+      if (place + 1 < order.size()) units.push_back({.tensor = order[place + 1], .prefetch = true});
       const int64_t total = op.block_units();
       if (op.elements() == 0) continue;
       const int64_t unit_bytes = op.unit_elements() * io::ByteSize(op.dtype);
@@ -122,14 +151,31 @@ class ShardWriter {
     const Clock::time_point start = Clock::now();
     const TensorOp& op = *ops_[unit.tensor];
     const int64_t unit_bytes = op.unit_elements() * io::ByteSize(op.dtype);
-    thread_local std::vector<std::byte> buffer;
-    buffer.resize((unit.end - unit.begin) * unit_bytes);
-    const std::span<const std::byte> bytes =
-        runners_[unit.tensor]->Block(unit.begin, unit.end, buffer);
-    writer.Write(*writer.layout().Find(op.name), unit.begin * unit_bytes, bytes);
+    const io::TensorInfo& target = *writer.layout().Find(op.name);
+    const uint64_t offset = static_cast<uint64_t>(unit.begin * unit_bytes);
+    const size_t size = static_cast<size_t>((unit.end - unit.begin) * unit_bytes);
+    thread_local io::WriteBuffer buffer;
+    const std::span<std::byte> room = buffer.For(target.begin + offset, size);
+    std::span<const std::byte> bytes = room;
+    {
+      const Turn turn(processors_);
+      if (writer.direct()) {
+        runners_[unit.tensor]->Run(unit.begin, unit.end, room);
+      } else {
+        bytes = runners_[unit.tensor]->Block(unit.begin, unit.end, room);
+      }
+    }
+    writer.Write(target, offset, bytes);
     state_[unit.tensor].microseconds += static_cast<int64_t>(1e6 * SecondsSince(start));
     if (--state_[unit.tensor].pending == 0) ReleaseSources(op);
-    if (options_.on_progress) options_.on_progress(static_cast<int64_t>(buffer.size()));
+    if (options_.on_progress) options_.on_progress(static_cast<int64_t>(size));
+  }
+
+  void PrefetchSources(const TensorOp& op) const {
+    for (const std::string& name : op.sources) {
+      const io::TensorInfo* info = source_.weights.Find(name);
+      source_.weights.Prefetch(*info, 0, info->end - info->begin);
+    }
   }
 
   void ReleaseSources(const TensorOp& op) const {
@@ -167,6 +213,7 @@ class ShardWriter {
   std::vector<std::unique_ptr<TensorRunner>> runners_;
   std::vector<const TensorOp*> ops_;
   std::unique_ptr<TensorState[]> state_;
+  Processors processors_;
 };
 
 // Source tensors whose first user, in order of target names, stands in each shard: each is hashed
@@ -294,7 +341,7 @@ ExpandReport ExpandModel(const SourceModel& source, const Plan& plan, const Meth
   JobFolder folder(destination, MakeJob(source, plan, method, options, shards), options);
   RequireFreeBytes(folder.path(), BytesOf(shards, range));
   ExpandReport report;
-  ThreadPool pool(options.threads);
+  ThreadPool pool(kThreadsPerProcessor * std::max(1, options.threads));
   const StopSignals signals;
   try {
     for (size_t k = range.first; k < range.end; ++k) {

@@ -27,6 +27,7 @@ struct ExpandOptions {
   bool resume = false;          // keep finished shards of an earlier try
   bool force = false;           // replace DST, and an unfinished DST.partial
   bool hash_sources = true;     // SHA-256 of every source tensor, for provenance
+  bool page_cache = false;      // leave the target in the page cache rather than pass it
   // Called by the first part with the folder, before it becomes DST: writes what belongs beside the
   // model.
   std::function<void(const std::filesystem::path& folder)> write_beside;

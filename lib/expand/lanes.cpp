@@ -95,8 +95,7 @@ ORCHARD_HD void SplitWidened(Split split, const SplitSettings<Real>& settings, P
       for (int k = 0; k < copies; ++k) index[k] = base[k] + static_cast<uint64_t>(l);
       for (int k = 0; k < copies; ++k) {
         if (!parts[k]) continue;
-        parts[k][l] =
-            Narrow<T>(SplitElement(split, settings, key, copies, k, index, weights[l]));
+        parts[k][l] = Narrow<T>(SplitElement(split, settings, key, copies, k, index, weights[l]));
       }
     }
     return;
@@ -140,8 +139,8 @@ ORCHARD_HD void StoreExact(float part, Float16& stored) { stored = Narrow<Float1
 
 template <int kCopies, class T>
 ORCHARD_HD void FloatGridRun(const FloatGridSettings& settings, float noise_unit, bool paired,
-                             bool cancel, const T* weights, int lanes,
-                             const int32_t* const* noise, T* const* parts) {
+                             bool cancel, const T* weights, int lanes, const int32_t* const* noise,
+                             T* const* parts) {
   const int32_t* n[kCopies];
   T* out[kCopies];
   for (int k = 0; k < kCopies; ++k) n[k] = noise[k], out[k] = parts[k];
@@ -227,13 +226,12 @@ ORCHARD_HD void SplitRun(Split split, const SplitSettings<ComputeOf<T>>& setting
   }
   if (split == Split::kEqual) return Equal(copies, weights, lanes, parts);
   if constexpr (sizeof(T) == 2) {
-    const bool on_grid =
-        split == Split::kGrid || split == Split::kCancel || split == Split::kPairs;
+    const bool on_grid = split == Split::kGrid || split == Split::kCancel || split == Split::kPairs;
     if (on_grid && SplitOnFloatGrid(split, settings, key, copies, base, weights, lanes, parts)) {
       return;
     }
   }
-  Real widened[kLanes];
+  Real widened[kLanes] = {};
   for (int l = 0; l < lanes; ++l) {
     widened[l] = split == Split::kCancel ? Real(0) : static_cast<Real>(Widen(weights[l]));
   }
@@ -259,17 +257,17 @@ ORCHARD_HD void PadRun(ComputeOf<T> unit, Philox2 key, uint64_t base, int64_t co
 }  // namespace
 
 // Clones are made of functions, not of templates.
-#define ORCHARD_LANES_OF(T)                                                                       \
-  template <>                                                                                     \
-  ORCHARD_VECTOR_CLONES void SplitLanes<T>(                                                       \
-      Split split, const SplitSettings<ComputeOf<T>>& settings, Philox2 key, int copies,          \
-      const uint64_t* base, const T* weights, int lanes, T* const* parts) {                       \
-    SplitRun(split, settings, key, copies, base, weights, lanes, parts);                          \
-  }                                                                                               \
-  template <>                                                                                     \
-  ORCHARD_VECTOR_CLONES void PadLanes<T>(ComputeOf<T> noise_unit, Philox2 key, uint64_t base,     \
-                                         int64_t count, T* values) {                              \
-    PadRun(noise_unit, key, base, count, values);                                                 \
+#define ORCHARD_LANES_OF(T)                                                                   \
+  template <>                                                                                 \
+  ORCHARD_VECTOR_CLONES void SplitLanes<T>(                                                   \
+      Split split, const SplitSettings<ComputeOf<T>>& settings, Philox2 key, int copies,      \
+      const uint64_t* base, const T* weights, int lanes, T* const* parts) {                   \
+    SplitRun(split, settings, key, copies, base, weights, lanes, parts);                      \
+  }                                                                                           \
+  template <>                                                                                 \
+  ORCHARD_VECTOR_CLONES void PadLanes<T>(ComputeOf<T> noise_unit, Philox2 key, uint64_t base, \
+                                         int64_t count, T * values) {                         \
+    PadRun(noise_unit, key, base, count, values);                                             \
   }
 
 ORCHARD_LANES_OF(BFloat16)

@@ -41,8 +41,7 @@ class TypedMatrixRunner : public MatrixRunner {
     }
   }
 
-  std::span<const std::byte> Block(int64_t begin, int64_t end,
-                                   std::span<std::byte> room) override {
+  std::span<const std::byte> Block(int64_t begin, int64_t end, std::span<std::byte> room) override {
     if (const auto bytes = SameBytes(begin, end); !bytes.empty()) return bytes;
     PrepareSettings();
     T* out = reinterpret_cast<T*>(room.data());
@@ -96,14 +95,12 @@ class TypedMatrixRunner : public MatrixRunner {
       if ((*op_.rows)[i] != first + (i - begin)) return {};
     }
     std::vector<std::byte> copy;
-    const auto bytes = sources_.Stored(s, first % units_ * row_elements_,
-                                       (end - begin) * row_elements_, copy);
+    const auto bytes =
+        sources_.Stored(s, first % units_ * row_elements_, (end - begin) * row_elements_, copy);
     return copy.empty() ? bytes : std::span<const std::byte>();
   }
 
-  bool StoredAsWanted(int64_t s) const {
-    return op_.scale == 1 && sources_[s].dtype == op_.dtype;
-  }
+  bool StoredAsWanted(int64_t s) const { return op_.scale == 1 && sources_[s].dtype == op_.dtype; }
 
   static void CopyRow(const T* row, int64_t count, T* out) {
     memcpy(out, row, static_cast<size_t>(count) * sizeof(T));
@@ -219,7 +216,7 @@ class TypedMatrixRunner : public MatrixRunner {
         continue;
       }
       if (u != loaded) {
-        source = u != kPad                          ? SourceRow(u, room)
+        source = u != kPad                      ? SourceRow(u, room)
                  : op_.row_pad == RowPad::kMean ? MeanOfRows().data()
                                                 : zeros.data();
         loaded = u;
@@ -281,8 +278,8 @@ class TypedMatrixRunner : public MatrixRunner {
     };
     for_each([&](int64_t at, int32_t noise) { sums[at % op_.passengers] += noise; });
     for_each([&](int64_t at, int32_t noise) {
-      out[at] = Narrow<T>(CentredPadElement(pad_unit_, noise, sums[at % op_.passengers],
-                                            op_.columns->pads()));
+      out[at] = Narrow<T>(
+          CentredPadElement(pad_unit_, noise, sums[at % op_.passengers], op_.columns->pads()));
     });
   }
 
@@ -403,9 +400,9 @@ class TypedMatrixRunner : public MatrixRunner {
   double sigma_;
   SplitSettings<Real> settings_ = {};
   Real pad_unit_;
-  int64_t units_;         // output units of one source tensor
-  int64_t row_elements_;  // elements of one of them
-  bool plain_columns_;    // every input has one copy, in its place
+  int64_t units_;                                   // output units of one source tensor
+  int64_t row_elements_;                            // elements of one of them
+  bool plain_columns_;                              // every input has one copy, in its place
   std::vector<std::vector<int64_t>> copy_targets_;  // transposed: target rows of each input unit
   std::once_flag mean_once_, weights_once_, settings_once_, pad_sums_once_;
   std::vector<T> mean_row_;

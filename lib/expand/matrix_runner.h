@@ -1,5 +1,5 @@
-// EXPAND-LINEAR (LEMON, sec. 3) on matrices in files: blocks of stored rows, from the stored rows of
-// the sources.
+// EXPAND-LINEAR (LEMON, sec. 3) on matrices in files: blocks of stored rows, from the stored rows
+// of the sources.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +27,9 @@ class MatrixRunner : public BlockRunner {
 
   // Standard deviation of the split noise. Reads the sources once where it is relative to them.
   virtual double sigma() = 0;
-  // Stored source rows [begin, end) of the map's units (of the inputs, when transposed), all sources
-  // of an op side by side: in the target's dtype, multiplied by the op's scale and rounded, checked
-  // for NaN and infinity. `room` holds exactly their bytes.
+  // Stored source rows [begin, end) of the map's units (of the inputs, when transposed), all
+  // sources of an op side by side: in the target's dtype, multiplied by the op's scale and rounded,
+  // checked for NaN and infinity. `room` holds exactly their bytes.
   virtual void SourceRows(int64_t begin, int64_t end, std::span<std::byte> room) = 0;
   // [in, passengers] in the target's dtype: what padding rows are split from when they are the mean
   // of the rows. Empty when they are not. Reads the source once.

@@ -18,8 +18,7 @@ class MixRunner : public BlockRunner {
   }
 
   // Stored rows: each a sum of stored source rows, mixed along the stored columns.
-  std::span<const std::byte> Block(int64_t begin, int64_t end,
-                                   std::span<std::byte> room) override {
+  std::span<const std::byte> Block(int64_t begin, int64_t end, std::span<std::byte> room) override {
     const MixMap& outer = op_.transposed ? *op_.mix_columns : *op_.mix_rows;
     const MixMap& inner = op_.transposed ? *op_.mix_rows : *op_.mix_columns;
     const int64_t length = inner.source_size() * op_.passengers;

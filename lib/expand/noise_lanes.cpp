@@ -65,9 +65,9 @@ ORCHARD_AVX512 EightBlocks StartAvx512(uint64_t first) {
   return {c0, _mm512_srli_epi64(c0, 32), _mm512_setzero_si512(), _mm512_setzero_si512()};
 }
 
-// Bytes of each 32-bit word, summed and centred.
-ORCHARD_AVX512 __m512i ByteSums(__m512i words) {
-  const __m512i pairs = _mm512_maddubs_epi16(words, _mm512_set1_epi8(1));
+// `NoiseOfWord` of each 32-bit word.
+ORCHARD_AVX512 __m512i NoiseOfWords(__m512i words) {
+  const __m512i pairs = _mm512_maddubs_epi16(words, _mm512_set1_epi32(kNoiseWeights));
   const __m512i sums = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
   return _mm512_sub_epi32(sums, _mm512_set1_epi32(kMaxWeightNoise));
 }
@@ -76,8 +76,8 @@ ORCHARD_AVX512 void Store(const EightBlocks& b, int32_t* noise) {
   const __mmask16 odd = 0xAAAA;
   const __m512i low = _mm512_mask_blend_epi32(odd, b.c0, _mm512_slli_epi64(b.c1, 32));
   const __m512i high = _mm512_mask_blend_epi32(odd, b.c2, _mm512_slli_epi64(b.c3, 32));
-  _mm512_storeu_si512(noise, ByteSums(_mm512_unpacklo_epi64(low, high)));
-  _mm512_storeu_si512(noise + 16, ByteSums(_mm512_unpackhi_epi64(low, high)));
+  _mm512_storeu_si512(noise, NoiseOfWords(_mm512_unpacklo_epi64(low, high)));
+  _mm512_storeu_si512(noise + 16, NoiseOfWords(_mm512_unpackhi_epi64(low, high)));
 }
 
 __attribute__((target("avx512f,avx512bw"))) void Avx512Noise(Philox2 key, uint64_t first,
@@ -115,8 +115,8 @@ ORCHARD_AVX2 FourBlocks StartAvx2(uint64_t first) {
   return {c0, _mm256_srli_epi64(c0, 32), _mm256_setzero_si256(), _mm256_setzero_si256()};
 }
 
-ORCHARD_AVX2 __m256i ByteSums(__m256i words) {
-  const __m256i pairs = _mm256_maddubs_epi16(words, _mm256_set1_epi8(1));
+ORCHARD_AVX2 __m256i NoiseOfWords(__m256i words) {
+  const __m256i pairs = _mm256_maddubs_epi16(words, _mm256_set1_epi32(kNoiseWeights));
   const __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
   return _mm256_sub_epi32(sums, _mm256_set1_epi32(kMaxWeightNoise));
 }
@@ -125,9 +125,9 @@ ORCHARD_AVX2 void Store(const FourBlocks& b, int32_t* noise) {
   const __m256i low = _mm256_blend_epi32(b.c0, _mm256_slli_epi64(b.c1, 32), 0xAA);
   const __m256i high = _mm256_blend_epi32(b.c2, _mm256_slli_epi64(b.c3, 32), 0xAA);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(noise),
-                      ByteSums(_mm256_unpacklo_epi64(low, high)));
+                      NoiseOfWords(_mm256_unpacklo_epi64(low, high)));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(noise + 8),
-                      ByteSums(_mm256_unpackhi_epi64(low, high)));
+                      NoiseOfWords(_mm256_unpackhi_epi64(low, high)));
 }
 
 __attribute__((target("avx2"))) void Avx2Noise(Philox2 key, uint64_t first, int blocks,
@@ -150,21 +150,23 @@ __attribute__((target("avx2"))) void Avx2Noise(Philox2 key, uint64_t first, int 
 
 #endif
 
-using NoiseFunction = void (*)(Philox2, uint64_t, int, int32_t*);
-
-NoiseFunction ForThisProcessor() {
-#ifdef ORCHARD_X86_NOISE
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) return Avx512Noise;
-  if (__builtin_cpu_supports("avx2")) return Avx2Noise;
-#endif
-  return ScalarNoise;
-}
-
 }  // namespace
+
+std::vector<NoiseVariant> NoiseVariants() {
+  std::vector<NoiseVariant> variants;
+#ifdef ORCHARD_X86_NOISE
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) {
+    variants.push_back({"AVX-512", Avx512Noise});
+  }
+  if (__builtin_cpu_supports("avx2")) variants.push_back({"AVX2", Avx2Noise});
+#endif
+  variants.push_back({"scalar", ScalarNoise});
+  return variants;
+}
 
 // Whole vectors of blocks are drawn: up to 63 elements more than asked for.
 const int32_t* NoiseLanes(Philox2 key, uint64_t base, int lanes, int32_t* room) {
-  static const NoiseFunction function = ForThisProcessor();
+  static const auto function = NoiseVariants().front().function;
   const int skipped = static_cast<int>(base % 4);
   function(key, base / 4, (skipped + lanes + 3) / 4, room);
   return room + skipped;

@@ -53,8 +53,7 @@ void OpSources::CheckFinite(bool finite, const io::TensorInfo& info, int64_t fir
 }
 
 std::span<const std::byte> OpSources::StoredOf(const io::TensorInfo& info, int64_t first,
-                                               int64_t count,
-                                               std::vector<std::byte>& room) const {
+                                               int64_t count, std::vector<std::byte>& room) const {
   const int64_t width = io::ByteSize(info.dtype);
   // The file is mapped at a page: what its offset aligns is aligned in memory.
   std::span<const std::byte> bytes;

@@ -21,8 +21,7 @@ class BytesRunner : public BlockRunner {
  public:
   explicit BytesRunner(const OpSources& sources) : sources_(sources) {}
 
-  std::span<const std::byte> Block(int64_t begin, int64_t end,
-                                   std::span<std::byte> room) override {
+  std::span<const std::byte> Block(int64_t begin, int64_t end, std::span<std::byte> room) override {
     std::vector<std::byte> copy;
     const auto bytes = sources_.Stored(0, begin, end - begin, copy);
     if (copy.empty()) return bytes;
@@ -40,8 +39,7 @@ class ConvertRunner : public BlockRunner {
  public:
   explicit ConvertRunner(const OpSources& sources) : sources_(sources) {}
 
-  std::span<const std::byte> Block(int64_t begin, int64_t end,
-                                   std::span<std::byte> room) override {
+  std::span<const std::byte> Block(int64_t begin, int64_t end, std::span<std::byte> room) override {
     std::vector<ComputeOf<T>> values(end - begin);
     sources_.Load(0, begin, end - begin, values.data());
     T* out = reinterpret_cast<T*>(room.data());
@@ -59,8 +57,7 @@ class FillRunner : public BlockRunner {
  public:
   explicit FillRunner(double value) : value_(Narrow<T>(static_cast<ComputeOf<T>>(value))) {}
 
-  std::span<const std::byte> Block(int64_t begin, int64_t end,
-                                   std::span<std::byte> room) override {
+  std::span<const std::byte> Block(int64_t begin, int64_t end, std::span<std::byte> room) override {
     T* out = reinterpret_cast<T*>(room.data());
     std::fill(out, out + (end - begin), value_);
     return room;
@@ -77,8 +74,7 @@ class NoiseRunner : public BlockRunner {
   NoiseRunner(double sigma, Philox2 key)
       : unit_(static_cast<ComputeOf<T>>(sigma * kWeightNoiseUnit)), key_(key) {}
 
-  std::span<const std::byte> Block(int64_t begin, int64_t end,
-                                   std::span<std::byte> room) override {
+  std::span<const std::byte> Block(int64_t begin, int64_t end, std::span<std::byte> room) override {
     PadLanes<T>(unit_, key_, static_cast<uint64_t>(begin), end - begin,
                 reinterpret_cast<T*>(room.data()));
     return room;

@@ -12,16 +12,12 @@ template <class T>
 class VectorRunner : public BlockRunner {
  public:
   VectorRunner(const OpSources& sources, const TensorOp& op, Philox2 key)
-      : op_(op),
-        sources_(sources),
-        key_(key),
-        length_(op.rows->source_size() / sources.divisor()) {
+      : op_(op), sources_(sources), key_(key), length_(op.rows->source_size() / sources.divisor()) {
     sources.CheckElements(length_);
   }
 
   // Vectors are small: each call reads the whole source.
-  std::span<const std::byte> Block(int64_t begin, int64_t end,
-                                   std::span<std::byte> room) override {
+  std::span<const std::byte> Block(int64_t begin, int64_t end, std::span<std::byte> room) override {
     std::vector<double> source(length_ * sources_.divisor());
     for (int64_t s = 0; s < sources_.count(); ++s) {
       sources_.Load(s, 0, length_, source.data() + s * length_);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "io/dtype.h"
+#include "io/partial_file.h"
 
 namespace orchard::io {
 
@@ -103,11 +104,15 @@ class SafetensorsWriter {
  public:
   // Takes all the space at once, so that a disk too small is known before any work; throws
   // ResourceError with needed and free.
-  SafetensorsWriter(const std::filesystem::path& path, SafetensorsLayout layout);
+  SafetensorsWriter(const std::filesystem::path& path, SafetensorsLayout layout,
+                    Caching caching = Caching::kCached);
   ~SafetensorsWriter();
   SafetensorsWriter(SafetensorsWriter&&) noexcept;
   SafetensorsWriter& operator=(SafetensorsWriter&&) noexcept;
   const SafetensorsLayout& layout() const;
+  // Whether large writes pass the page cache; then `bytes` of `Write` are best put together in a
+  // WriteBuffer for where they go: the tensor's `begin` in the layout, plus `offset`.
+  bool direct() const;
   // Writes `bytes` at `offset` bytes into the tensor of that name; thread-safe. Every byte is to be
   // written exactly once.
   void Write(const TensorInfo& tensor, uint64_t offset, std::span<const std::byte> bytes);

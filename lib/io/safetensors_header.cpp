@@ -6,11 +6,12 @@
 #include <array>
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
-#include <unordered_set>
+#include <map>
+#include <numeric>
+#include <utility>
 
 #include "base/error.h"
-#include "io/json_position.h"
+#include "io/json_scanner.h"
 #include "io/printable.h"
 
 namespace orchard::io {
@@ -20,71 +21,68 @@ constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr std::array<std::string_view, 3> kFields = {"dtype", "shape", "data_offsets"};
 enum Field { kDType, kShape, kOffsets };
 constexpr size_t kMaxDimensions = 64;
+constexpr size_t kMaxMetadata = 1'000'000;  // entries: more are no description of anything
 
 // Receives the JSON as events, never as a tree: a header of 100 MB costs its tensors and nothing
-// more, nesting has a fixed depth, and a key that comes twice is seen (a tree would keep one of the
-// two and say nothing).
-class HeaderHandler {
+// more, and a key that comes twice is seen (a tree would keep one of the two and say nothing).
+class HeaderEvents : public JsonEvents {
  public:
-  HeaderHandler(std::string_view text, const std::string& where)
-      : at(text.data()), begin_(text.data()), where_(where) {}
+  HeaderEvents(std::string_view text, const std::string& where)
+      : begin_(text.data()), where_(where) {}
 
-  bool null() { return Unexpected("null"); }
-  bool boolean(bool) { return Unexpected("a boolean"); }
-  bool number_integer(int64_t value) {
-    if (place_ != Place::kShape && place_ != Place::kOffsets) return Unexpected("a number");
-    Fail(fmt::format("negative number {} in \"{}\"", value, kFields[field_]));
-  }
-  bool number_float(double, const std::string& text) {
-    if (place_ != Place::kShape && place_ != Place::kOffsets) return Unexpected("a number");
-    Fail(fmt::format("{} in \"{}\" is not an integer below 2^64", Printable(text, 40),
-                     kFields[field_]));
-  }
-  bool number_unsigned(uint64_t value);
-  bool string(std::string& value);
-  bool binary(std::vector<uint8_t>&) { return Unexpected("binary data"); }
-  bool start_object(size_t);
-  bool key(std::string& value);
-  bool end_object();
-  bool start_array(size_t);
-  bool end_array();
-  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) {
-    Fail("header is not valid JSON (" + Printable(JsonReason(error.what())) + ")");
+  void Null() override { Unexpected("null"); }
+  void Boolean(bool) override { Unexpected("a boolean"); }
+  void Unsigned(uint64_t value) override;
+  void OtherNumber(std::string_view text) override;
+  void String(std::string_view value) override;
+  void Key(std::string_view value) override;
+  void StartObject() override;
+  void EndObject() override;
+  void StartArray() override;
+  void EndArray() override;
+  [[noreturn]] void Invalid(const char* reason) override {
+    Fail(std::string("header is not valid JSON (") + reason + ")");
   }
 
-  const char* at;  // where the parser stands; kept by JsonPosition
   SafetensorsHeader header;
+
+  // Orders the tensors by name. Throws DataError when two have the same.
+  void SortByName();
 
  private:
   enum class Place { kRoot, kTop, kTensor, kMetadata, kShape, kOffsets };
 
-  [[noreturn]] void Fail(const std::string& what) const {
+  [[noreturn]] void Fail(const std::string& what) const { FailAt(what, name_, at - begin_); }
+  [[noreturn]] void FailAt(const std::string& what, const std::string& name, int64_t place) const {
     std::string where = where_;
-    if (!name_.empty()) where += ": tensor " + Printable(name_);
-    throw DataError(what, fmt::format("{}: offset {}", where, 8 + (at - begin_)));
+    if (!name.empty()) where += ": tensor " + Printable(name);
+    throw DataError(what, fmt::format("{}: offset {}", where, 8 + place));
   }
-  [[noreturn]] bool Unexpected(const char* found) const;
+  [[noreturn]] void Unexpected(const char* found) const;
 
   const char* begin_;
   const std::string& where_;
   Place place_ = Place::kRoot;
-  std::string name_;          // of the tensor being read
-  std::string metadata_key_;  // of the metadata entry being read
+  std::string name_;                                             // of the tensor being read
+  std::map<std::string, std::string>::iterator metadata_entry_;  // being read
+  bool has_metadata_ = false;
   Field field_ = kDType;
   unsigned fields_seen_ = 0;
   TensorInfo tensor_;
   std::vector<uint64_t> offsets_;
-  std::unordered_set<std::string> names_;
+  uint32_t key_end_ = 0;
+  std::vector<uint32_t> key_ends_;  // of the tensors, within the text
 };
 
-bool HeaderHandler::Unexpected(const char* found) const {
+void HeaderEvents::Unexpected(const char* found) const {
   switch (place_) {
     case Place::kRoot:
       Fail(fmt::format("header is {}, not an object", found));
     case Place::kTop:
       Fail(fmt::format("entry is {}, not an object", found));
     case Place::kMetadata:
-      Fail(fmt::format("metadata entry {} is {}, not a string", Quoted(metadata_key_), found));
+      Fail(fmt::format("metadata entry {} is {}, not a string", Quoted(metadata_entry_->first),
+                       found));
     case Place::kTensor:
       Fail(fmt::format("\"{}\" is {}, not {}", kFields[field_], found,
                        field_ == kDType ? "a string" : "an array"));
@@ -95,7 +93,7 @@ bool HeaderHandler::Unexpected(const char* found) const {
   Fail(fmt::format("\"{}\" holds {}, not integers", kFields[field_], found));
 }
 
-bool HeaderHandler::number_unsigned(uint64_t value) {
+void HeaderEvents::Unsigned(uint64_t value) {
   if (place_ == Place::kShape) {
     if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
       Fail(fmt::format("dimension {} does not fit in 63 bits", value));
@@ -108,12 +106,19 @@ bool HeaderHandler::number_unsigned(uint64_t value) {
   } else {
     Unexpected("a number");
   }
-  return true;
 }
 
-bool HeaderHandler::string(std::string& value) {
+void HeaderEvents::OtherNumber(std::string_view text) {
+  if (place_ != Place::kShape && place_ != Place::kOffsets) Unexpected("a number");
+  const bool negative = text.find_first_of(".eE") == text.npos && text.front() == '-';
+  const std::string number = Printable(std::string(text.substr(0, 60)), 40);
+  if (negative) Fail(fmt::format("negative number {} in \"{}\"", number, kFields[field_]));
+  Fail(fmt::format("{} in \"{}\" is not an integer below 2^64", number, kFields[field_]));
+}
+
+void HeaderEvents::String(std::string_view value) {
   if (place_ == Place::kMetadata) {
-    header.metadata[metadata_key_] = std::move(value);
+    metadata_entry_->second = value;
   } else if (place_ == Place::kTensor && field_ == kDType) {
     const auto dtype = DTypeFromName(value);
     if (!dtype) Fail("unknown dtype " + Quoted(value));
@@ -121,10 +126,9 @@ bool HeaderHandler::string(std::string& value) {
   } else {
     Unexpected("a string");
   }
-  return true;
 }
 
-bool HeaderHandler::start_object(size_t) {
+void HeaderEvents::StartObject() {
   if (place_ == Place::kRoot) {
     place_ = Place::kTop;
   } else if (place_ == Place::kTop) {
@@ -135,18 +139,22 @@ bool HeaderHandler::start_object(size_t) {
   } else {
     Unexpected("an object");
   }
-  return true;
 }
 
-bool HeaderHandler::key(std::string& value) {
+void HeaderEvents::Key(std::string_view value) {
   if (place_ == Place::kTop) {
-    name_ = std::move(value);
-    if (!names_.insert(name_).second) Fail("the key " + Quoted(name_) + " appears twice");
-  } else if (place_ == Place::kMetadata) {
-    metadata_key_ = std::move(value);
-    if (header.metadata.count(metadata_key_)) {
-      Fail("the metadata key " + Quoted(metadata_key_) + " appears twice");
+    name_ = value;
+    key_end_ = static_cast<uint32_t>(at - begin_);
+    if (name_ == kMetadataKey && std::exchange(has_metadata_, true)) {
+      Fail("the key " + Quoted(name_) + " appears twice");
     }
+  } else if (place_ == Place::kMetadata) {
+    const size_t before = header.metadata.size();
+    metadata_entry_ = header.metadata.try_emplace(header.metadata.end(), std::string(value));
+    if (header.metadata.size() == before) {
+      Fail("the metadata key " + Quoted(value) + " appears twice");
+    }
+    if (before == kMaxMetadata) Fail("more than 1000000 entries in \"__metadata__\"");
   } else {
     const auto found = std::find(kFields.begin(), kFields.end(), value);
     if (found == kFields.end()) {
@@ -156,10 +164,9 @@ bool HeaderHandler::key(std::string& value) {
     if (fields_seen_ & 1u << field_) Fail(fmt::format("\"{}\" appears twice", *found));
     fields_seen_ |= 1u << field_;
   }
-  return true;
 }
 
-bool HeaderHandler::end_object() {
+void HeaderEvents::EndObject() {
   if (place_ == Place::kTensor) {
     for (int i = 0; i < 3; ++i) {
       if (!(fields_seen_ & 1u << i)) Fail(fmt::format("\"{}\" is missing", kFields[i]));
@@ -168,13 +175,13 @@ bool HeaderHandler::end_object() {
     tensor_.begin = offsets_[0];
     tensor_.end = offsets_[1];
     header.tensors.push_back(std::move(tensor_));
+    key_ends_.push_back(key_end_);
   }
   place_ = Place::kTop;  // after the outermost object nothing but white space parses
   name_.clear();
-  return true;
 }
 
-bool HeaderHandler::start_array(size_t) {
+void HeaderEvents::StartArray() {
   if (place_ == Place::kTensor && field_ == kShape) {
     place_ = Place::kShape;
   } else if (place_ == Place::kTensor && field_ == kOffsets) {
@@ -182,15 +189,33 @@ bool HeaderHandler::start_array(size_t) {
   } else {
     Unexpected("an array");
   }
-  return true;
 }
 
-bool HeaderHandler::end_array() {
+void HeaderEvents::EndArray() {
   if (place_ == Place::kOffsets && offsets_.size() != 2) {
     Fail(fmt::format("\"data_offsets\" has {} numbers, not two", offsets_.size()));
   }
   place_ = Place::kTensor;
-  return true;
+}
+
+void HeaderEvents::SortByName() {
+  std::vector<TensorInfo>& tensors = header.tensors;
+  std::vector<uint32_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), 0u);
+  const auto less = [&](uint32_t a, uint32_t b) { return tensors[a].name < tensors[b].name; };
+  const bool sorted = std::is_sorted(order.begin(), order.end(), less);
+  if (!sorted) std::stable_sort(order.begin(), order.end(), less);
+  for (size_t i = 1; i < order.size(); ++i) {
+    const std::string& name = tensors[order[i]].name;
+    if (name == tensors[order[i - 1]].name) {
+      FailAt("the key " + Quoted(name) + " appears twice", name, key_ends_[order[i]]);
+    }
+  }
+  if (sorted) return;
+  std::vector<TensorInfo> ordered;
+  ordered.reserve(tensors.size());
+  for (const uint32_t i : order) ordered.push_back(std::move(tensors[i]));
+  tensors = std::move(ordered);
 }
 
 std::string PlaceOf(const std::string& where, const TensorInfo& tensor, uint64_t offset) {
@@ -208,14 +233,15 @@ std::string ShapeText(const TensorInfo& tensor) {
 
 // The bytes that shape and dtype ask for. Throws DataError when the count overflows or ends inside
 // a byte.
-uint64_t ExpectedBytes(const TensorInfo& tensor, const std::string& place) {
+template <class Place>
+uint64_t ExpectedBytes(const TensorInfo& tensor, const Place& place) {
   int64_t bits = BitSize(tensor.dtype);
   for (int64_t n : tensor.shape) {
     if (__builtin_mul_overflow(bits, n, &bits)) {
-      throw DataError("size of shape overflows: " + ShapeText(tensor), place);
+      throw DataError("size of shape overflows: " + ShapeText(tensor), place());
     }
   }
-  if (bits % 8 != 0) throw DataError("size ends inside a byte: " + ShapeText(tensor), place);
+  if (bits % 8 != 0) throw DataError("size ends inside a byte: " + ShapeText(tensor), place());
   return static_cast<uint64_t>(bits) / 8;
 }
 
@@ -232,12 +258,12 @@ void CheckTensor(const TensorInfo& tensor, uint64_t data_begin, uint64_t data_si
         fmt::format("ends {} bytes past the end of the file", tensor.end - data_size),
         fmt::format("{}: tensor {}: data offset {}", where, Printable(tensor.name), tensor.end));
   }
-  const std::string place = PlaceOf(where, tensor, data_begin + tensor.begin);
+  const auto place = [&] { return PlaceOf(where, tensor, data_begin + tensor.begin); };
   const uint64_t expected = ExpectedBytes(tensor, place);
   if (tensor.end - tensor.begin != expected) {
     throw DataError(fmt::format("has {} bytes, but {} needs {}", tensor.end - tensor.begin,
                                 ShapeText(tensor), expected),
-                    place);
+                    place());
   }
 }
 
@@ -304,10 +330,10 @@ std::string_view HeaderText(std::span<const std::byte> file, const std::string& 
 SafetensorsHeader ParseSafetensorsHeader(std::span<const std::byte> file,
                                          const std::string& where) {
   const std::string_view text = HeaderText(file, where);
-  HeaderHandler handler(text, where);
-  nlohmann::json::sax_parse(JsonPosition(text.data(), &handler.at),
-                            JsonPosition(text.data() + text.size(), &handler.at), &handler);
-  SafetensorsHeader header = std::move(handler.header);
+  HeaderEvents events(text, where);
+  ScanJson(text, events);
+  events.SortByName();
+  SafetensorsHeader header = std::move(events.header);
   const uint64_t data_begin = 8 + text.size();
   for (TensorInfo& tensor : header.tensors) {
     CheckTensor(tensor, data_begin, file.size() - data_begin, where);
@@ -315,8 +341,6 @@ SafetensorsHeader ParseSafetensorsHeader(std::span<const std::byte> file,
     tensor.end += data_begin;
   }
   CheckCover(header.tensors, data_begin, file.size(), where);
-  std::sort(header.tensors.begin(), header.tensors.end(),
-            [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
   return header;
 }
 

@@ -120,8 +120,9 @@ struct SafetensorsWriter::State {
   std::atomic<uint64_t> written;  // bytes, the header included
 };
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, SafetensorsLayout layout) {
-  PartialFile file(path, layout.file_size());
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, SafetensorsLayout layout,
+                                     Caching caching) {
+  PartialFile file(path, layout.file_size(), caching);
   file.WriteAt(0, std::as_bytes(std::span(layout.header())));
   const uint64_t header = layout.header().size();
   state_.reset(new State{std::move(layout), std::move(file), header});
@@ -131,6 +132,8 @@ SafetensorsWriter::~SafetensorsWriter() = default;
 SafetensorsWriter::SafetensorsWriter(SafetensorsWriter&&) noexcept = default;
 SafetensorsWriter& SafetensorsWriter::operator=(SafetensorsWriter&&) noexcept = default;
 const SafetensorsLayout& SafetensorsWriter::layout() const { return state_->layout; }
+
+bool SafetensorsWriter::direct() const { return state_->file.direct(); }
 
 void SafetensorsWriter::Write(const TensorInfo& tensor, uint64_t offset,
                               std::span<const std::byte> bytes) {

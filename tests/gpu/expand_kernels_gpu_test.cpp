@@ -60,8 +60,8 @@ std::vector<MatrixCase> MatrixCases() {
 // Only units [first, first + units) when `units` is not 0.
 template <class T>
 void CompareMatrix(const MatrixCase& c, Split split, int64_t first = 0, int64_t units = 0) {
-  auto source = RandomBuffer<T>(c.rows.source_size() * c.columns.source_size() * c.passengers, 1, 0,
-                                0.02);
+  auto source =
+      RandomBuffer<T>(c.rows.source_size() * c.columns.source_size() * c.passengers, 1, 0, 0.02);
   const auto mean = RandomBuffer<T>(c.columns.source_size() * c.passengers, 2, 0, 0.02);
   // Weights that the grid treats apart: zeros, what is not finite, and what is almost too large.
   source[3] = Narrow<T>(ComputeOf<T>(0));
@@ -116,11 +116,11 @@ void CompareMatrix(const MatrixCase& c, Split split, int64_t first = 0, int64_t 
   for (int64_t i = count - 1; i >= 0; --i) {
     if (std::memcmp(&got[i], &target[i], sizeof(T)) != 0) ++different, at = i;
   }
-  EXPECT_EQ(different, 0) << "of " << count << ", split " << static_cast<int>(split) << ", first at "
-                          << at << " (" << Widen(got[at]) << " for " << Widen(target[at]) << "), "
-                          << c.rows.source_size() << "x" << c.columns.source_size() << " to "
-                          << c.rows.size() << "x" << c.columns.size()
-                          << (c.transposed ? ", transposed" : "");
+  EXPECT_EQ(different, 0) << "of " << count << ", split " << static_cast<int>(split)
+                          << ", first at " << at << " (" << Widen(got[at]) << " for "
+                          << Widen(target[at]) << "), " << c.rows.source_size() << "x"
+                          << c.columns.source_size() << " to " << c.rows.size() << "x"
+                          << c.columns.size() << (c.transposed ? ", transposed" : "");
 }
 
 constexpr Split kSplits[] = {Split::kGrid,  Split::kProjection, Split::kComplement,

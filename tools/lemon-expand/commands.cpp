@@ -7,6 +7,7 @@ void AddCoreCommands(cli::Program& program) {
   AddPlan(program);
   AddExpand(program);
   AddSchedule(program);
+  AddBench(program);
 }
 
 void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {

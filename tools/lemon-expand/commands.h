@@ -26,6 +26,7 @@ void AddInspect(cli::Program& program);
 void AddPlan(cli::Program& program);
 void AddExpand(cli::Program& program);  // and finalize
 void AddSchedule(cli::Program& program);
+void AddBench(cli::Program& program);
 
 // All subcommands that need no tensors.
 void AddCoreCommands(cli::Program& program);

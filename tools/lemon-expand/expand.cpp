@@ -33,6 +33,7 @@ struct ExpandCommandOptions {
   std::filesystem::path optimizer_state;
   expand::StateGrowth optim = expand::StateGrowth::kMap;
   bool hash_sources = true;
+  bool page_cache = false;
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("source", source, "model to grow: Hugging Face directory or safetensors file");
@@ -47,6 +48,8 @@ struct ExpandCommandOptions {
       "optimizer.safetensors of the source's training, grown beside the model");
     f("optim", optim, "what becomes of the optimiser's state; asym: only first copies keep it");
     f("hash_sources", hash_sources, "record the SHA-256 of every source tensor");
+    f("page_cache", page_cache,
+      "leave the target in the page cache; else large files on local disks are written past it");
   }
 };
 
@@ -104,6 +107,7 @@ int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
   expand::ExpandOptions run;
   run.shard_size = options.shard_size;
   run.max_ram = options.max_ram;
+  run.page_cache = options.page_cache;
   run.threads =
       static_cast<int>(context.common.threads > 0 ? context.common.threads : DefaultThreads());
   run.seed = static_cast<uint64_t>(context.common.seed);

@@ -141,9 +141,8 @@ TYPED_TEST(SplitOf, LanesAreTheElements) {
             for (int l = 0; l < lanes && pointers[k]; ++l) {
               std::vector<uint64_t> index;
               for (uint64_t b : base) index.push_back(b + l);
-              const T expected = Narrow<T>(
-                  SplitElement<Real>(split, settings, key, copies, k, index.data(),
-                                     Widen(weights[l])));
+              const T expected = Narrow<T>(SplitElement<Real>(split, settings, key, copies, k,
+                                                              index.data(), Widen(weights[l])));
               ASSERT_EQ(memcmp(&parts[k][l], &expected, sizeof(T)), 0)
                   << "split " << static_cast<int>(split) << ", copy " << k << " of " << copies
                   << ", lane " << l << ", weight " << Widen(weights[l]) << ": "
@@ -177,9 +176,9 @@ TYPED_TEST(SplitOf, FiniteMeansNoNaNAndNoInfinity) {
   using Real = ComputeOf<T>;
   std::vector<T> values(333, Narrow<T>(Real(-1.5)));
   EXPECT_TRUE(AllFinite(values.data(), 333));
-  for (const Real bad : {std::numeric_limits<Real>::infinity(),
-                         -std::numeric_limits<Real>::infinity(),
-                         std::numeric_limits<Real>::quiet_NaN()}) {
+  for (const Real bad :
+       {std::numeric_limits<Real>::infinity(), -std::numeric_limits<Real>::infinity(),
+        std::numeric_limits<Real>::quiet_NaN()}) {
     for (const int at : {0, 200, 332}) {
       std::vector<T> one = values;
       one[at] = Narrow<T>(bad);

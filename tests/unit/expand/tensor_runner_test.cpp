@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -270,12 +271,13 @@ TEST(TensorRunner, CancellingPartsAreSilentForAnyInput) {
     const std::vector<double> grown = RunValues(*c.source, c.op);
     for (int64_t i = 0; i < 3; ++i) {
       for (int64_t j = 0; j < 4; ++j) {
-        double sum = 0;
+        double sum = 0, largest = 0;
         for (int64_t k = j; k < 11; k += 4) {
-          EXPECT_NE(grown[i * 11 + k], 0);
+          largest = std::max(largest, std::abs(grown[i * 11 + k]));
           sum += grown[i * 11 + k];
         }
         EXPECT_EQ(sum, 0);
+        EXPECT_GT(largest, 0.001);  // of noise of 0.02: the weights are not zero
       }
     }
   }

@@ -10,16 +10,15 @@
 namespace orchard::expand {
 namespace {
 
-// Independent of the code under test: the words of Random123's known answer for key 0 at counter 0,
-// and sums of their bytes by hand.
-TEST(WeightNoise, IsTheCentredSumOfTheBytesOfItsWord) {
+// Random123's known answer for key 0 at counter 0, and its bytes weighted by hand.
+TEST(WeightNoise, IsTheWeightedSumOfTheBytesOfItsWord) {
   const Philox2 key = {{0, 0}};  // block 0: 6627e8d5 e169c58d bc57ac4c 9b00dbd8
-  EXPECT_EQ(WeightNoise(key, 0), 0x66 + 0x27 + 0xe8 + 0xd5 - 510);
-  EXPECT_EQ(WeightNoise(key, 1), 0xe1 + 0x69 + 0xc5 + 0x8d - 510);
-  EXPECT_EQ(WeightNoise(key, 2), 0xbc + 0x57 + 0xac + 0x4c - 510);
-  EXPECT_EQ(WeightNoise(key, 3), 0x9b + 0x00 + 0xdb + 0xd8 - 510);
-  EXPECT_EQ(NoiseOfWord(0), -510);
-  EXPECT_EQ(NoiseOfWord(0xFFFFFFFFu), 510);
+  EXPECT_EQ(WeightNoise(key, 0), 61 * 0x66 + 62 * 0x27 + 63 * 0xe8 + 64 * 0xd5 - 31875);
+  EXPECT_EQ(WeightNoise(key, 1), 61 * 0xe1 + 62 * 0x69 + 63 * 0xc5 + 64 * 0x8d - 31875);
+  EXPECT_EQ(WeightNoise(key, 2), 61 * 0xbc + 62 * 0x57 + 63 * 0xac + 64 * 0x4c - 31875);
+  EXPECT_EQ(WeightNoise(key, 3), 61 * 0x9b + 62 * 0x00 + 63 * 0xdb + 64 * 0xd8 - 31875);
+  EXPECT_EQ(NoiseOfWord(0), -31875);
+  EXPECT_EQ(NoiseOfWord(0xFFFFFFFFu), 31875);
 }
 
 TEST(WeightNoise, IsNearNormalWithUnitVariance) {
@@ -37,7 +36,7 @@ TEST(WeightNoise, IsNearNormalWithUnitVariance) {
   }
   EXPECT_NEAR(sum / kCount, 0, 5 / std::sqrt(kCount));
   EXPECT_NEAR(squares / kCount, 1, 0.012);
-  EXPECT_NEAR(fourth / kCount, 3 - 1.2 / 4, 0.05);  // kurtosis of a sum of four uniforms
+  EXPECT_NEAR(fourth / kCount, 3 - 1.2 / 4, 0.05);         // kurtosis of a sum of four uniforms
   EXPECT_NEAR(beside / kCount, 0, 5 / std::sqrt(kCount));  // neighbours share a block, not a word
   EXPECT_LT(largest, 3.46);
 }
@@ -45,10 +44,26 @@ TEST(WeightNoise, IsNearNormalWithUnitVariance) {
 TEST(WeightNoise, ComesInRunsOfAnyLengthFromAnyPlace) {
   const Philox2 key = PhiloxKey(3, 4);
   std::vector<int32_t> room(kNoiseRoom);
-  for (const uint64_t base : {0ull, 1ull, 2ull, 3ull, 1000001ull, (1ull << 34) - 101, ~0ull - 600}) {
+  for (const uint64_t base :
+       {0ull, 1ull, 2ull, 3ull, 1000001ull, (1ull << 34) - 101, ~0ull - 600}) {
     for (const int lanes : {1, 4, 63, kLanes}) {
       const int32_t* noise = NoiseLanes(key, base, lanes, room.data());
       for (int l = 0; l < lanes; ++l) ASSERT_EQ(noise[l], WeightNoise(key, base + l)) << base;
+    }
+  }
+}
+
+TEST(WeightNoise, IsTheSameForEveryVectorWidth) {
+  const Philox2 key = PhiloxKey(5, 6);
+  std::vector<int32_t> noise(kNoiseRoom);
+  for (const NoiseVariant& variant : NoiseVariants()) {
+    for (const uint64_t first : {0ull, 12345ull, (1ull << 32) - 5}) {
+      for (const int blocks : {1, 15, 33, kLanes / 4}) {
+        variant.function(key, first, blocks, noise.data());
+        for (int i = 0; i < 4 * blocks; ++i) {
+          ASSERT_EQ(noise[i], WeightNoise(key, 4 * first + i)) << variant.name << ' ' << i;
+        }
+      }
     }
   }
 }

@@ -214,6 +214,14 @@ TEST(HostileCheckpoint, SymbolicLinkLoop) {
   EXPECT_THAT(OpenError(directory.path() / "."), HasSubstr("circle"));
 }
 
+TEST(HostileCheckpoint, MillionsOfMetadataEntries) {
+  std::string header = "{\"__metadata__\":{";
+  for (int i = 0; i <= 1'000'000; ++i) header += (i ? ",\"" : "\"") + std::to_string(i) + "\":\"\"";
+  const TemporaryDirectory directory;
+  EXPECT_THAT(OpenError(directory.Put("m.safetensors", FileOf(header + "}}", 0))),
+              HasSubstr("more than 1000000 entries"));
+}
+
 TEST(HostileCheckpoint, PipeDoesNotBlock) {
   const TemporaryDirectory directory;
   const auto path = directory / "m.safetensors";

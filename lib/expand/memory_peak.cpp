@@ -1,4 +1,4 @@
-#include "expand/repro/memory_peak.h"
+#include "expand/memory_peak.h"
 
 #include <malloc.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-namespace orchard::expand::repro {
+namespace orchard::expand {
 
 int64_t AnonymousMemory() {
   std::ifstream status("/proc/self/status");
@@ -46,4 +46,4 @@ int64_t MemoryPeak::Stop() {
   return state_->peak - state_->before;
 }
 
-}  // namespace orchard::expand::repro
+}  // namespace orchard::expand

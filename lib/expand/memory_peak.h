@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-namespace orchard::expand::repro {
+namespace orchard::expand {
 
 // Anonymous memory of this process now, in bytes. 0 where the system does not tell.
 int64_t AnonymousMemory();
@@ -23,4 +23,4 @@ class MemoryPeak {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace orchard::expand::repro
+}  // namespace orchard::expand
