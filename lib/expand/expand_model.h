@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "expand/plan.h"
@@ -28,6 +29,7 @@ struct ExpandOptions {
   bool force = false;           // replace DST, and an unfinished DST.partial
   bool hash_sources = true;     // SHA-256 of every source tensor, for provenance
   bool page_cache = false;      // leave the target in the page cache rather than pass it
+  std::optional<int> gpu;       // CUDA device that splits matrices, beside the processors
   // Called by the first part with the folder, before it becomes DST: writes what belongs beside the
   // model.
   std::function<void(const std::filesystem::path& folder)> write_beside;
@@ -36,6 +38,7 @@ struct ExpandOptions {
 
 struct ExpandReport {
   int64_t shards_written = 0, shards_kept = 0, bytes_written = 0;
+  int64_t gpu_tensors = 0;  // expanded on a GPU
   double seconds = 0;
   bool finalized = false;
 };

@@ -12,6 +12,7 @@
 #include "base/logging.h"
 #include "base/number_format.h"
 #include "base/thread_pool.h"
+#include "cli/device.h"
 #include "expand/optimizer_state.h"
 #include "io/json_file.h"
 #include "lemon-expand/commands.h"
@@ -116,6 +117,11 @@ int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
   run.resume = context.common.resume;
   run.force = context.common.force;
   run.hash_sources = options.hash_sources;
+  // auto is the CPU: the disk bounds either, and a GPU is rarely free for this.
+  if (context.common.device != "auto") {
+    const cli::Device device = cli::ResolveDevice(context.common.device);
+    if (device.IsCuda()) run.gpu = device.index;
+  }
   std::optional<io::Checkpoint> state;
   if (!options.optimizer_state.empty()) {
     state.emplace(io::Checkpoint::Open(options.optimizer_state));
