@@ -28,17 +28,25 @@ double SecondsOf(ThreadPool& pool, const std::function<void(int64_t)>& task) {
 // Chains of multiply-adds, as many as hide the latency of one: `kChains` vectors, `steps` times.
 constexpr int kChains = 12;
 
+// Unrolled, or the vectors would live in memory.
 #define ORCHARD_CHAINS(name, isa, Vector, Scalar, set1, fma, store)        \
   __attribute__((target(isa))) double name(int64_t steps) {                \
     Vector x[kChains];                                                     \
-    for (int c = 0; c < kChains; ++c) x[c] = set1(static_cast<Scalar>(c)); \
+    _Pragma("GCC unroll 12") for (int c = 0; c < kChains; ++c) {           \
+      x[c] = set1(static_cast<Scalar>(c));                                 \
+    }                                                                      \
     const Vector factor = set1(Scalar(0.999)), term = set1(Scalar(0.001)); \
     for (int64_t s = 0; s < steps; ++s) {                                  \
-      for (int c = 0; c < kChains; ++c) x[c] = fma(x[c], factor, term);    \
+      _Pragma("GCC unroll 12") for (int c = 0; c < kChains; ++c) {         \
+        x[c] = fma(x[c], factor, term);                                    \
+      }                                                                    \
     }                                                                      \
     Scalar lanes[sizeof(Vector) / sizeof(Scalar)];                         \
     double sum = 0;                                                        \
-    for (int c = 0; c < kChains; ++c) store(lanes, x[c]), sum += lanes[0]; \
+    _Pragma("GCC unroll 12") for (int c = 0; c < kChains; ++c) {           \
+      store(lanes, x[c]);                                                  \
+      sum += lanes[0];                                                     \
+    }                                                                      \
     return sum;                                                            \
   }
 

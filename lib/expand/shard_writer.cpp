@@ -4,6 +4,7 @@
 #include <chrono>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -69,7 +70,11 @@ std::string ShardWriter::Write(const fs::path& folder,
   for (std::future<void>& done : on_gpus) done.get();
   if (stopped_) throw InterruptedError("interrupted; finished shards stay", folder.string());
   writer.Finish();
-  return Report(units, digests);
+  std::map<const io::TensorInfo*, std::string> digest_of;
+  for (size_t u = 0; u < units.size(); ++u) {
+    if (units[u].hash) digest_of[units[u].hash] = digests[u];
+  }
+  return Report(hashes, digest_of);
 }
 
 void ShardWriter::RunOnProcessors(const std::vector<Unit>& units, std::vector<std::string>& digests,
@@ -109,6 +114,7 @@ std::vector<ShardWriter::Unit> ShardWriter::MakeUnits(
     return layout.Find(ops_[a]->name)->begin < layout.Find(ops_[b]->name)->begin;
   });
   std::vector<Unit> units;
+  std::set<const io::TensorInfo*> to_hash(hashes.begin(), hashes.end());
   for (size_t place = 0; place < order.size(); ++place) {
     const size_t i = order[place];
     const TensorOp& op = *ops_[i];
@@ -124,15 +130,20 @@ std::vector<ShardWriter::Unit> ShardWriter::MakeUnits(
     }
     if (!gpus_.empty() && GpuExpander::Takes(op) && gpus_[0]->Fits(op)) {
       gpu_ops_.push_back(i);
-      continue;
+    } else {
+      const int64_t step = std::max<int64_t>(1, BlockBytes() / unit_bytes);
+      for (int64_t at = 0; at < total; at += step) {
+        units.push_back({i, at, std::min(total, at + step)});
+        ++state_[i].pending;
+      }
     }
-    const int64_t step = std::max<int64_t>(1, BlockBytes() / unit_bytes);
-    for (int64_t at = 0; at < total; at += step) {
-      units.push_back({i, at, std::min(total, at + step)});
-      ++state_[i].pending;
+    // While its bytes are at hand, and blocks wait for the disk.
+    for (const std::string& name : op.sources) {
+      const io::TensorInfo* info = source_.weights.Find(name);
+      if (to_hash.erase(info) > 0) units.push_back({.hash = info});
     }
   }
-  for (const io::TensorInfo* info : hashes) units.push_back({0, 0, 0, info});
+  for (const io::TensorInfo* info : to_hash) units.push_back({.hash = info});
   return units;
 }
 
@@ -201,8 +212,9 @@ void ShardWriter::ReleaseSources(const TensorOp& op) const {
   }
 }
 
-std::string ShardWriter::Report(const std::vector<Unit>& units,
-                                const std::vector<std::string>& digests) const {
+std::string ShardWriter::Report(
+    const std::vector<const io::TensorInfo*>& hashes,
+    const std::map<const io::TensorInfo*, std::string>& digest_of) const {
   std::string text;
   for (size_t i = 0; i < ops_.size(); ++i) {
     const TensorOp& op = *ops_[i];
@@ -216,9 +228,8 @@ std::string ShardWriter::Report(const std::vector<Unit>& units,
       line["largest_rounding"] = runners_[i]->largest_rounding();
     text += line.dump() + "\n";
   }
-  for (size_t u = 0; u < units.size(); ++u) {
-    if (units[u].hash)
-      text += Json({{"source", units[u].hash->name}, {"sha256", digests[u]}}).dump() + "\n";
+  for (const io::TensorInfo* info : hashes) {
+    text += Json({{"source", info->name}, {"sha256", digest_of.at(info)}}).dump() + "\n";
   }
   return text;
 }

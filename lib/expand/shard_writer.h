@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <semaphore>
 #include <string>
@@ -55,7 +56,8 @@ class ShardWriter {
   void ExpandOnGpu(size_t tensor, GpuExpander& gpu, io::SafetensorsWriter& writer);
   void PrefetchSources(const TensorOp& op) const;
   void ReleaseSources(const TensorOp& op) const;
-  std::string Report(const std::vector<Unit>& units, const std::vector<std::string>& digests) const;
+  std::string Report(const std::vector<const io::TensorInfo*>& hashes,
+                     const std::map<const io::TensorInfo*, std::string>& digest_of) const;
 
   const SourceModel& source_;
   const Shard& shard_;
