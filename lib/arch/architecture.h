@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "arch/resnet_shape.h"
+
 namespace orchard::arch {
 
 using Json = nlohmann::ordered_json;
@@ -27,7 +29,11 @@ enum class Block {
   kSandwich       // x + norm(f(norm(x))): Gemma 2
 };
 
-enum class Norm { kLayer, kRms };
+enum class Norm {
+  kLayer,
+  kRms,
+  kBatch  // residual networks of convolutions: arch/resnet.h computes their table
+};
 
 // How a norm's stored weight w enters: gain w, or 1 + w (Gemma).
 enum class Gain { kPlain, kOnePlus };
@@ -44,6 +50,7 @@ enum class Kind {
   kHeadNorm,          // [head_dim]: shared by all heads, never grown
   kWideHeadNorm,      // [H] or [G]: across all heads
   kLayerScale,        // [R]: multiplies a sub-block's output
+  kStatistic,         // [out]: running mean or variance of a batch norm; measured, not trained
   kCopy,              // not grown
   kDrop               // a buffer that the model rebuilds
 };
@@ -108,6 +115,9 @@ struct Architecture {
   std::vector<std::pair<std::string, std::string>> renames;  // old name suffixes: gamma -> weight
   std::vector<TensorRule> rules;
 
+  // Convolutions and batch norms, whose sizes are Sizes::resnet; else a Transformer.
+  bool is_resnet() const { return norm == Norm::kBatch; }
+
   // The rule for a stored name, old spellings included; nullopt for a name the table does not know.
   std::optional<Match> Find(std::string_view tensor_name) const;
   // The stored name of a rule for a layer and an expert.
@@ -117,6 +127,8 @@ struct Architecture {
 // The sizes that expansion changes.
 struct Sizes {
   int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0;
+  // Of residual networks, in place of the above; `layers` counts the blocks of all stages.
+  std::optional<ResNetShape> resnet = std::nullopt;
   bool operator==(const Sizes&) const = default;
 };
 
@@ -135,7 +147,7 @@ void CheckRefusals(const Architecture& architecture, std::span<const Refusal> re
                    const Json& config, const std::string& where);
 
 // The compiled-in table of a model type. Throws ImpossibleError with the known names when there is
-// none.
+// none. ResNets have no fixed table: arch/resnet.h.
 const Architecture& FindArchitecture(std::string_view model_type);
 std::vector<std::string> KnownArchitectures();
 // A user's table. Throws DataError (file, JSON path).

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "arch/architecture.h"
+#include "arch/resnet.h"
 #include "arch/tables.h"
 #include "base/error.h"
 
@@ -170,10 +171,13 @@ Architecture LoadArchitecture(const std::filesystem::path& path) {
 const Architecture& FindArchitecture(std::string_view model_type) {
   const auto it = Tables().find(model_type);
   if (it != Tables().end()) return it->second;
+  if (model_type == kResNet) {
+    throw ImpossibleError("a residual network stands where a Transformer is expected");
+  }
   std::string known;
   for (const std::string& name : KnownArchitectures()) known += (known.empty() ? "" : ", ") + name;
   throw ImpossibleError("model_type '" + std::string(model_type) + "' is not known", "",
-                        "known: " + known + "; --arch-map FILE adds one");
+                        "known: " + known + ", resnet" + "; --arch-map FILE adds one");
 }
 
 std::vector<std::string> KnownArchitectures() {

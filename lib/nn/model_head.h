@@ -14,6 +14,9 @@ struct ModelOutput {
   at::Tensor token_logits;  // [N, T, V]
   at::Tensor class_logits;  // [N, classes]
   at::Tensor pooled;        // [N, features] of the pooler
+  // Of batch norms in training: what the running statistics are to move towards
+  // (ResNet::MoveStatistics).
+  at::Tensor measured;
 };
 
 // x [N, T, D] of the last layer.

@@ -31,7 +31,9 @@ int64_t Parameters::elements() const {
 }
 
 void Parameters::RequireGrad(bool required) {
-  for (const Parameter& parameter : all_) parameter.value.requires_grad_(required);
+  for (const Parameter& parameter : all_) {
+    if (!parameter.measured) parameter.value.requires_grad_(required);
+  }
 }
 
 }  // namespace orchard::nn

@@ -16,6 +16,7 @@ struct Parameter {
   std::string name;  // in the checkpoint
   std::string slot;  // e.g. "layer.3.q.weight"
   at::Tensor value;
+  bool measured = false;  // a running statistic or a counter: kept with the weights, never trained
 };
 
 class Parameters {
@@ -31,7 +32,7 @@ class Parameters {
   const std::vector<Parameter>& all() const&& = delete;  // would outlive the object
   bool empty() const { return all_.empty(); }
   int64_t elements() const;
-  void RequireGrad(bool required);
+  void RequireGrad(bool required);  // of all but what is measured
 
  private:
   std::vector<Parameter> all_;

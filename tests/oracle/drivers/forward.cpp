@@ -69,7 +69,7 @@ void RunResNet(const std::string& directory, const std::string& inputs, const st
                bool training) {
   const at::NoGradGuard no_grad;
   const auto checkpoint = orchard::io::Checkpoint::Open(directory);
-  const auto network = orchard::nn::LoadResNet(checkpoint, at::kDouble, false);
+  const auto network = orchard::nn::LoadResNet(checkpoint, at::kDouble);
   Tensors out;
   out["class_logits"] = network.Forward(
       orchard::io::ReadTensors(orchard::io::Checkpoint::Open(inputs)).at("images"), training);

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "arch/resnet.h"
 #include "base/error.h"
 #include "nn/random_tensor.h"
 #include "unit/nn/tiny_models.h"
@@ -14,7 +15,7 @@
 namespace orchard::nn {
 namespace {
 
-ResNetConfig Tiny(bool bottleneck) {
+arch::ResNetShape Tiny(bool bottleneck) {
   return {.bottleneck = bottleneck, .blocks = {1, 2, 1, 1}, .stem = 4, .inner = 6, .classes = 5};
 }
 
@@ -23,29 +24,14 @@ at::Tensor Images() { return RandomNormal("images", {2, 3, 64, 64}, 1, 1, at::kD
 TEST(ResNet, KnownNetworksHaveTheirPublishedParameterCounts) {
   for (const auto& [name, expected] :
        {std::pair{"resnet18", 11689512}, {"resnet50", 25557032}, {"wide_resnet101_2", 126886696}}) {
-    const Parameters parameters = InitialiseResNet(FindResNet(name), 0, at::kFloat);
+    const Parameters parameters = InitialiseResNet(arch::FindResNet(name), 0, at::kFloat);
     int64_t trained = 0;
     for (const Parameter& parameter : parameters.all()) {
-      const bool buffer = parameter.name.find("running_") != std::string::npos ||
-                          parameter.name.ends_with("num_batches_tracked");
-      if (!buffer) trained += parameter.value.numel();
+      if (!parameter.measured) trained += parameter.value.numel();
     }
     EXPECT_EQ(trained, expected) << name;
   }
-  EXPECT_THROW(FindResNet("resnet51"), UsageError);
-}
-
-TEST(ResNet, SizesAreReadBackFromTheTensors) {
-  for (const bool bottleneck : {false, true}) {
-    const ResNetConfig config = Tiny(bottleneck);
-    const ResNetConfig read = ReadResNetConfig(InitialiseResNet(config, 0, at::kFloat));
-    EXPECT_EQ(read.bottleneck, config.bottleneck);
-    EXPECT_EQ(read.blocks, config.blocks);
-    for (int stage = 0; stage < 4; ++stage) {
-      EXPECT_EQ(read.Channels(stage), config.Channels(stage));
-      EXPECT_EQ(read.Inner(stage), config.Inner(stage));
-    }
-  }
+  EXPECT_THROW(arch::FindResNet("resnet51"), UsageError);
 }
 
 TEST(ResNet, GradientsEqualFiniteDifferencesInTraining) {
@@ -91,11 +77,49 @@ TEST(ResNet, TrainingMovesTheRunningStatisticsByATenth) {
   EXPECT_EQ(parameters.Get("bn1.num_batches_tracked").item().toLong(), 1);
 }
 
+TEST(ResNet, MeasuringLeavesTheStatisticsAloneUntilTheyAreMoved) {
+  const Parameters at_once = InitialiseResNet(Tiny(true), 3, at::kDouble);
+  const Parameters later = InitialiseResNet(Tiny(true), 3, at::kDouble);
+  const ResNet network(Tiny(true), later);
+  at::Tensor measured;
+  const at::Tensor logits = network.Forward(Images(), measured);
+  EXPECT_EQ(MaxDifference(logits, ResNet(Tiny(true), at_once).Forward(Images(), true)), 0);
+  EXPECT_EQ(later.Get("layer3.0.bn2.running_mean").abs().max().item().toDouble(), 0);
+  network.MoveStatistics(measured);
+  for (const Parameter& parameter : later.all()) {
+    EXPECT_EQ(MaxDifference(parameter.value, at_once.Get(parameter.slot)), 0) << parameter.name;
+  }
+}
+
+TEST(ResNet, TrainingRefusesOneValuePerChannel) {
+  const ResNet network(Tiny(false), InitialiseResNet(Tiny(false), 3, at::kDouble));
+  const at::Tensor one = RandomNormal("images", {1, 3, 16, 16}, 1, 1, at::kDouble);
+  EXPECT_THROW(network.Forward(one, true), UsageError);
+  EXPECT_EQ(network.Forward(one).size(1), 5);
+}
+
+TEST(ResNet, PartsInOrderAreTheWhole) {
+  const ResNet network(Tiny(true), InitialiseResNet(Tiny(true), 3, at::kDouble));
+  at::Tensor x = network.Stem(Images());
+  for (int64_t i = 0; i < network.shape().Depth(); ++i) x = network.Block(i, x);
+  EXPECT_EQ(MaxDifference(network.Head(x), network.Forward(Images())), 0);
+}
+
+TEST(ResNet, ConvolutionsAloneAreComputedInTheirOwnPrecision) {
+  const Parameters parameters = InitialiseResNet(Tiny(true), 3, at::kFloat);
+  const at::Tensor images = Images().to(at::kFloat);
+  const at::Tensor exact = ResNet(Tiny(true), parameters).Forward(images);
+  const at::Tensor rounded = ResNet(Tiny(true), parameters, at::kBFloat16).Forward(images);
+  EXPECT_EQ(rounded.scalar_type(), at::kFloat);
+  EXPECT_GT(MaxDifference(rounded, exact), 0);
+  EXPECT_LT(MaxDifference(rounded, exact), 0.1 * exact.abs().max().item().toDouble());
+}
+
 TEST(ResNet, BlockWithSilentLastNormPassesItsInput) {
   // What makes a new block neutral: its input is not negative already.
   const Parameters parameters = InitialiseResNet(Tiny(true), 3, at::kDouble);
   const at::Tensor before = ResNet(Tiny(true), parameters).Forward(Images());
-  ResNetConfig deeper = Tiny(true);
+  arch::ResNetShape deeper = Tiny(true);
   deeper.blocks[1] = 3;
   Parameters grown;
   const Parameters fresh = InitialiseResNet(deeper, 4, at::kDouble);
