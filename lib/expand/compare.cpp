@@ -7,7 +7,7 @@
 #include "expand/plan.h"
 #include "expand/scratch_directory.h"
 #include "expand/unit_divergence.h"
-#include "nn/model_directory.h"
+#include "nn/network.h"
 
 namespace orchard::expand {
 namespace {
@@ -28,8 +28,9 @@ MethodOutcome Grow(const SourceModel& source, Method method, const CompareOption
   outcome.layers = plan.target.layers;
   outcome.parameters = plan.parameters();
   outcome.seconds = report.seconds;
-  outcome.divergence =
-      UnitDivergence(nn::ModelDirectory::Open(destination).LoadTransformer(at::kFloat), plan.maps);
+  const nn::Network grown = nn::LoadNetwork(destination, at::kFloat, at::kFloat);
+  outcome.divergence = grown.resnet() != nullptr ? UnitDivergence(*grown.resnet(), plan)
+                                                 : UnitDivergence(*grown.transformer(), plan.maps);
   return outcome;
 }
 

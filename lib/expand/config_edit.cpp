@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "arch/resnet.h"
 #include "base/error.h"
 
 namespace orchard::expand {
@@ -85,12 +86,23 @@ const char* TorchName(StoredType type) {
   }
 }
 
+void SetStoredType(const MethodOptions& options, Json& config) {
+  if (const char* name = TorchName(options.dtype)) {
+    config[config.contains("dtype") ? "dtype" : "torch_dtype"] = name;
+  }
+}
+
 }  // namespace
 
 Json EditConfig(const SourceModel& source, const Plan& plan, const MethodOptions& options,
                 bool untied) {
   const arch::Architecture& a = source.architecture;
   Json config = source.config;
+  if (a.is_resnet()) {
+    config = arch::ResNetConfigJson(*plan.target.resnet, config);
+    SetStoredType(options, config);
+    return config;
+  }
   const bool ffn_was_default = !a.keys.ffn.empty() && a.ffn_default_ratio > 0 &&
                                (!config.contains(a.keys.ffn) || config[a.keys.ffn].is_null());
   SetSizes(a, plan, config);
@@ -101,9 +113,7 @@ Json EditConfig(const SourceModel& source, const Plan& plan, const MethodOptions
   if (!a.fixed_epsilon && plan.epsilon_after != plan.epsilon_before)
     config[a.keys.epsilon] = plan.epsilon_after;
   if (untied) config[a.keys.tied] = false;
-  if (const char* name = TorchName(options.dtype)) {
-    config[config.contains("dtype") ? "dtype" : "torch_dtype"] = name;
-  }
+  SetStoredType(options, config);
   return config;
 }
 

@@ -28,20 +28,12 @@ std::vector<LayerPlan> RepeatsAreNeutral(std::vector<LayerPlan> layers) {
   return layers;
 }
 
-std::string LlamaProLegal(int64_t source) {
-  std::string text;
-  for (int64_t added = 1; added <= source; ++added) {
-    if (source % added == 0) text += (text.empty() ? "" : ", ") + std::to_string(source + added);
-  }
-  return text;
-}
-
 std::vector<LayerPlan> PlaceInGroups(int64_t source, int64_t target) {
   const int64_t added = target - source;
   if (added > 0 && source % added != 0) {
     throw ImpossibleError(
         "llama-pro adds a number of layers that divides " + std::to_string(source), "",
-        "legal --layers: " + LlamaProLegal(source));
+        "legal --layers: " + LlamaProCounts(source));
   }
   const int64_t group = added > 0 ? source / added : source + 1;
   std::vector<LayerPlan> layers;
@@ -53,6 +45,14 @@ std::vector<LayerPlan> PlaceInGroups(int64_t source, int64_t target) {
 }
 
 }  // namespace
+
+std::string LlamaProCounts(int64_t source) {
+  std::string text;
+  for (int64_t added = 1; added <= source; ++added) {
+    if (source % added == 0) text += (text.empty() ? "" : ", ") + std::to_string(source + added);
+  }
+  return text;
+}
 
 std::vector<LayerPlan> StackLayers(int64_t source, int64_t target) {
   std::vector<LayerPlan> layers;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "expand/options.h"
@@ -23,6 +24,9 @@ struct LayerPlan {
 //   neutral stack        layer i comes from i mod source; repeats are neutral llama-pro    after
 //   every source / (target - source) layers; throws ImpossibleError where that does not divide
 std::vector<LayerPlan> PlaceLayers(int64_t source, int64_t target, Placement placement);
+
+// The layer counts that kLlamaPro reaches, as text.
+std::string LlamaProCounts(int64_t source);
 
 // The lossy depth methods, which copy without neutralising.
 std::vector<LayerPlan> StackLayers(int64_t source, int64_t target);

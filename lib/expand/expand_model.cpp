@@ -116,11 +116,12 @@ class JobFolder {
   bool made_ = false, keep_ = false;
 };
 
-// The source must outlive the work, and its folder is read to the end: nothing may be written into
-// it or take its place.
+// The source must outlive the work, and where it is a folder, that is read to the end: nothing may
+// be written into it or take its place.
 void CheckApart(const SourceModel& source, const fs::path& destination) {
   std::error_code ignored;
-  const fs::path from = fs::weakly_canonical(source.directory, ignored);
+  const bool folder = fs::is_directory(source.path, ignored);
+  const fs::path from = fs::weakly_canonical(folder ? source.directory : source.path, ignored);
   for (fs::path at = fs::weakly_canonical(destination, ignored);; at = at.parent_path()) {
     if (!from.empty() && at == from) {
       throw UsageError("the destination is the source, or inside it", destination.string(),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "arch/resnet.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/version.h"
@@ -16,11 +17,6 @@ namespace fs = std::filesystem;
 std::string Padded5(size_t number) {
   std::string digits = std::to_string(number);
   return std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
-}
-
-Json SizesJson(const Sizes& s) {
-  return {{"hidden", s.hidden},     {"layers", s.layers},     {"heads", s.heads},
-          {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim}, {"ffn", s.ffn}};
 }
 
 // A copy map as runs [source, length, target, ...]: short for the maps people use.
@@ -37,10 +33,29 @@ Json MapJson(const AxisMap& map) {
           {"padding", padding}};
 }
 
-Json LayersJson(const std::vector<LayerPlan>& layers) {
+Json MapsJson(const Plan& plan) {
+  Json maps = Json::object();
+  for (const auto& [axis, map] : plan.stage_maps) maps[axis] = MapJson(*map);
+  if (plan.target.resnet) return maps;
+  return {{"residual", MapJson(*plan.maps.residual)},
+          {"query_heads", MapJson(*plan.maps.query_heads)},
+          {"kv_heads", MapJson(*plan.maps.kv_heads)},
+          {"hidden", MapJson(*plan.maps.hidden)}};
+}
+
+// The blocks of a ResNet have names besides: "layer3.7".
+Json LayersJson(const Plan& plan) {
   Json list = Json::array();
-  for (const LayerPlan& layer : layers)
-    list.push_back({{"source", layer.source}, {"new", layer.neutral}});
+  for (size_t i = 0; i < plan.layers.size(); ++i) {
+    Json layer = {{"source", plan.layers[i].source}, {"new", plan.layers[i].neutral}};
+    if (plan.target.resnet) {
+      const auto [stage, block] = arch::ResNetBlockAt(*plan.target.resnet, static_cast<int64_t>(i));
+      std::string prefix = arch::ResNetBlockPrefix(stage, block);
+      prefix.pop_back();
+      layer["name"] = prefix;
+    }
+    list.push_back(layer);
+  }
   return list;
 }
 
@@ -56,17 +71,13 @@ Json Provenance(const SourceModel& source, const Plan& plan, const MethodOptions
           {"noise_scale", method.noise_scale},
           {"pad_scale", method.pad_scale},
           {"model_type", source.architecture.model_type},
-          {"source", SizesJson(plan.source)},
-          {"target", SizesJson(plan.target)},
+          {"source", ToJson(plan.source)},
+          {"target", ToJson(plan.target)},
           {"lossless", plan.lossless},
           {"exactness", Name(plan.exactness)},
           {"epsilon", {{"before", plan.epsilon_before}, {"after", plan.epsilon_after}}},
-          {"maps",
-           {{"residual", MapJson(*plan.maps.residual)},
-            {"query_heads", MapJson(*plan.maps.query_heads)},
-            {"kv_heads", MapJson(*plan.maps.kv_heads)},
-            {"hidden", MapJson(*plan.maps.hidden)}}},
-          {"layers", LayersJson(plan.layers)},
+          {"maps", MapsJson(plan)},
+          {"layers", LayersJson(plan)},
           {"warnings", plan.warnings}};
 }
 

@@ -3,8 +3,10 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "arch/resnet.h"
 #include "base/error.h"
 #include "expand/plan.h"
+#include "expand/resnet_sizes.h"
 #include "io/json_file.h"
 
 namespace orchard::expand {
@@ -36,6 +38,11 @@ bool LooksLikeTimm(const io::Checkpoint& weights) {
   return weights.Find("cls_token") && weights.Find("blocks.0.attn.qkv.weight");
 }
 
+bool IsResNet(const Json& config, const io::Checkpoint& weights) {
+  if (config.contains("model_type")) return config["model_type"] == arch::kResNet;
+  return arch::LooksLikeResNet(weights);
+}
+
 }  // namespace
 
 SourceModel OpenModel(const fs::path& path, const fs::path& arch_map) {
@@ -45,14 +52,22 @@ SourceModel OpenModel(const fs::path& path, const fs::path& arch_map) {
   const fs::path directory = is_directory ? path : path.parent_path();
   const fs::path config_path = directory / "config.json";
   Json config = Json::object();
-  if (fs::exists(config_path, ignored)) {
+  const bool configured = fs::exists(config_path, ignored);
+  if (configured) {
     const nlohmann::json read = io::ReadJsonFile(config_path);
     if (!read.is_object()) throw DataError("not a JSON object", config_path.string());
     config = Json::parse(read.dump());
-  } else if (is_directory && arch_map.empty()) {
-    throw DataError("there is no config.json", path.string());
   }
   io::Checkpoint weights = io::Checkpoint::Open(path);
+  if (arch_map.empty() && IsResNet(config, weights)) {
+    const arch::ResNetShape shape = arch::ReadResNetShape(weights, path.string());
+    arch::CheckResNetConfig(shape, config, config_path.string());
+    return {path,           directory,         arch::ResNetArchitecture(shape), std::move(config),
+            SizesOf(shape), std::move(weights)};
+  }
+  if (!configured && is_directory && arch_map.empty()) {
+    throw DataError("there is no config.json", path.string());
+  }
   arch::Architecture architecture;
   const std::string where = config_path.string();
   if (!arch_map.empty()) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cli/fields.h"
 #include "expand/element.h"
@@ -93,9 +94,11 @@ inline constexpr cli::EnumName<Widened> kWidenedNames[] = {
 constexpr auto EnumNames(Widened) { return std::span(kWidenedNames); }
 
 // Sizes of the target; those that are absent stay, except that heads follow hidden where the
-// architecture ties them.
+// architecture ties them, and the inner width of a ResNet's basic blocks follows its channels.
 struct TargetOptions {
-  std::optional<int64_t> hidden, heads, kv_heads, ffn, layers;
+  std::optional<int64_t> hidden, heads, kv_heads, ffn, layers;  // of a Transformer
+  std::optional<int64_t> width_per_group, channels;             // of a ResNet
+  std::vector<int64_t> depths;                                  // likewise; empty: as they are
 
   void Fields(cli::FieldVisitor& f) {
     f("hidden", hidden, "width of the residual stream", cli::AtLeast(1));
@@ -103,6 +106,11 @@ struct TargetOptions {
     f("kv_heads", kv_heads, "key-value heads", cli::AtLeast(1));
     f("ffn", ffn, "hidden units of the MLP (of each expert)", cli::AtLeast(1));
     f("layers", layers, "layers", cli::AtLeast(1));
+    f("width_per_group", width_per_group,
+      "ResNets: channels between the convolutions of stage 1's blocks; other stages follow",
+      cli::AtLeast(1));
+    f("channels", channels, "ResNets: channels after the stem; all stages follow", cli::AtLeast(1));
+    f("depths", depths, "ResNets: blocks of each stage, e.g. 3,4,23,3", cli::AtLeast(1));
   }
 };
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -30,10 +31,14 @@ struct SourceModel {
   io::Checkpoint weights;
 };
 
-// Opens SRC: a Hugging Face directory, or a safetensors file with timm names. `arch_map` is a
+// Opens SRC: a Hugging Face directory, a file with timm's names of a ViT, or a file or directory
+// with torchvision's names of a ResNet. `arch_map` is a
 // user's architecture table; empty: by model_type. Throws DataError (file and place) and
 // ImpossibleError (unknown model_type, refused setting).
 SourceModel OpenModel(const std::filesystem::path& path, const std::filesystem::path& arch_map);
+
+// Under the names of the flags: hidden, ..., ffn, layers; or channels, width_per_group, depths.
+Json ToJson(const Sizes& sizes);
 
 // One map for each axis that grows.
 template <class Map>
@@ -43,10 +48,14 @@ struct GrownAxes {
 using AxisMaps = GrownAxes<AxisMap>;  // copies and padding
 using MixMaps = GrownAxes<MixMap>;    // weighted sums
 
+// Maps of a ResNet's axes by the letters of arch::ResNetTensor: S, C1 to C4, I1 to I4.
+using StageMaps = std::map<std::string, AxisMapPtr>;
+
 struct Plan {
   Method method = Method::kLemon;
   Sizes source, target;
-  AxisMaps maps;
+  AxisMaps maps;         // of a Transformer
+  StageMaps stage_maps;  // of a ResNet
   std::vector<LayerPlan> layers;
   std::vector<TensorOp> tensors;  // ordered by name
   Json config;                    // of the target
@@ -59,14 +68,20 @@ struct Plan {
   int64_t bytes() const;
 };
 
-// The target's sizes: wishes over the source's, with heads following hidden where the architecture
-// ties them. Throws UsageError where a size is smaller than the source's, ImpossibleError where the
-// architecture has no such model.
+// The target's sizes: wishes over the source's, with what follows from them (TargetOptions). Throws
+// UsageError where a size is smaller than the source's, ImpossibleError where the architecture has
+// no such model.
 Sizes ResolveSizes(const arch::Architecture& architecture, const Sizes& source,
                    const TargetOptions& target, const MethodOptions& options);
 
 // Throws ImpossibleError with the rule that is broken and the nearest legal sizes, DataError for
 // tensors that the architecture does not know, lacks, or that have the wrong shape.
 Plan MakePlan(const SourceModel& source, const TargetOptions& target, const MethodOptions& options);
+
+// The two kinds of plans that MakePlan chooses from.
+Plan PlanTransformer(const SourceModel& source, const TargetOptions& target,
+                     const MethodOptions& options);
+Plan PlanResNet(const SourceModel& source, const TargetOptions& target,
+                const MethodOptions& options);
 
 }  // namespace orchard::expand

@@ -432,8 +432,8 @@ class Builder {
 
 }  // namespace
 
-Plan MakePlan(const SourceModel& source, const TargetOptions& target,
-              const MethodOptions& options) {
+Plan PlanTransformer(const SourceModel& source, const TargetOptions& target,
+                     const MethodOptions& options) {
   return Builder(source, target, options).Build();
 }
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "arch/resnet.h"
 #include "base/error.h"
 #include "io/json_file.h"
 
@@ -23,15 +24,41 @@ AxisMap ReadMap(const json& map) {
   return AxisMap(map.at("source_size").get<int64_t>(), std::move(entries));
 }
 
-void Parse(const json& file, const arch::Architecture& a, Provenance& p) {
-  p.known = file.at("lossless").get<bool>();
-  p.exactness = file.at("exactness").get<std::string>();
-  p.epsilon = file.at("epsilon").at("before").get<double>();
-  p.residual = ReadMap(file.at("maps").at("residual"));
-  p.mean_padding = a.norm == arch::Norm::kLayer && a.block != arch::Block::kPostResidual;
+std::vector<LayerPlan> ReadLayers(const json& file) {
+  std::vector<LayerPlan> layers;
   for (const json& layer : file.at("layers")) {
-    p.layers.push_back({layer.at("source").get<int64_t>(), layer.at("new").get<bool>()});
+    layers.push_back({layer.at("source").get<int64_t>(), layer.at("new").get<bool>()});
   }
+  return layers;
+}
+
+// Calls parse(account) with what stands beside the model. Returns false when there is nothing.
+template <class Function>
+bool WithAccount(const fs::path& model, Function&& parse) {
+  const fs::path path =
+      (fs::is_directory(model) ? model : model.parent_path()) / "lemon_expand.json";
+  if (!fs::exists(path)) return false;
+  try {
+    if (parse(io::ReadJsonFile(path))) return true;
+  } catch (const json::exception& e) {
+    throw DataError(std::string("not an account of an expansion: ") + e.what(), path.string());
+  } catch (const std::out_of_range&) {
+    throw DataError("a copy map points outside its axis", path.string());
+  }
+  throw DataError("describes another expansion than that of the two models given", path.string());
+}
+
+// Whether the target's blocks hold every block of the source once, stage by stage.
+bool CoverSource(const std::vector<LayerPlan>& layers, const arch::ResNetShape& source,
+                 const arch::ResNetShape& target) {
+  if (static_cast<int64_t>(layers.size()) != target.Depth()) return false;
+  size_t at = 0;
+  for (int stage = 0; stage < arch::kResNetStages; ++stage) {
+    int64_t old = 0;
+    for (int64_t b = 0; b < target.blocks[stage]; ++b) old += layers[at++].neutral ? 0 : 1;
+    if (old != source.blocks[stage]) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -41,24 +68,38 @@ Provenance ReadProvenance(const fs::path& model, const arch::Architecture& archi
                           int64_t target_hidden) {
   Provenance p;
   p.post_norm = architecture.block == arch::Block::kPost;
-  const fs::path path =
-      (fs::is_directory(model) ? model : model.parent_path()) / "lemon_expand.json";
-  if (!fs::exists(path)) {
-    for (int64_t i = 0; i < target_layers; ++i)
-      p.layers.push_back({std::min(i, source_layers - 1), i >= source_layers});
-    return p;
-  }
-  try {
-    Parse(io::ReadJsonFile(path), architecture, p);
-  } catch (const json::exception& e) {
-    throw DataError(std::string("not an account of an expansion: ") + e.what(), path.string());
-  } catch (const std::out_of_range&) {
-    throw DataError("a copy map points outside its axis", path.string());
-  }
-  if (static_cast<int64_t>(p.layers.size()) != target_layers ||
-      p.residual.size() != target_hidden || p.residual.source_size() != source_hidden) {
-    throw DataError("describes another expansion than that of the two models given", path.string());
-  }
+  const bool found = WithAccount(model, [&](const json& file) {
+    p.known = file.at("lossless").get<bool>();
+    p.exactness = file.at("exactness").get<std::string>();
+    p.epsilon = file.at("epsilon").at("before").get<double>();
+    p.residual = ReadMap(file.at("maps").at("residual"));
+    p.mean_padding =
+        architecture.norm == arch::Norm::kLayer && architecture.block != arch::Block::kPostResidual;
+    p.layers = ReadLayers(file);
+    return static_cast<int64_t>(p.layers.size()) == target_layers &&
+           p.residual.size() == target_hidden && p.residual.source_size() == source_hidden;
+  });
+  for (int64_t i = 0; i < target_layers && !found; ++i)
+    p.layers.push_back({std::min(i, source_layers - 1), i >= source_layers});
+  return p;
+}
+
+ResNetProvenance ReadResNetProvenance(const fs::path& model, const arch::ResNetShape& source,
+                                      const arch::ResNetShape& target) {
+  ResNetProvenance p;
+  WithAccount(model, [&](const json& file) {
+    p.known = file.at("lossless").get<bool>();
+    p.exactness = file.at("exactness").get<std::string>();
+    p.epsilon = file.at("epsilon").at("before").get<double>();
+    for (const auto& [axis, map] : file.at("maps").items()) p.maps[axis] = ReadMap(map);
+    p.layers = ReadLayers(file);
+    for (const char* axis : {"S", "C1", "C2", "C3", "C4"}) {
+      const AxisMap& map = p.maps.at(axis);
+      if (map.source_size() != arch::ResNetExtent(source, axis, 0)) return false;
+      if (map.size() != arch::ResNetExtent(target, axis, 0)) return false;
+    }
+    return !p.known || CoverSource(p.layers, source, target);
+  });
   return p;
 }
 

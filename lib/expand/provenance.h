@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,5 +28,18 @@ struct Provenance {
 Provenance ReadProvenance(const std::filesystem::path& model,
                           const arch::Architecture& architecture, int64_t source_layers,
                           int64_t target_layers, int64_t source_hidden, int64_t target_hidden);
+
+struct ResNetProvenance {
+  bool known = false;  // as above
+  std::string exactness = "?";
+  std::map<std::string, AxisMap> maps;  // by axis: S, C1 to C4, I1 to I4
+  std::vector<LayerPlan> layers;        // blocks, numbered over all stages
+  double epsilon = 0;
+};
+
+// The same for a residual network. Throws DataError likewise.
+ResNetProvenance ReadResNetProvenance(const std::filesystem::path& model,
+                                      const arch::ResNetShape& source,
+                                      const arch::ResNetShape& target);
 
 }  // namespace orchard::expand

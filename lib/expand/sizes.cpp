@@ -4,20 +4,20 @@
 #include <string>
 
 #include "base/error.h"
+#include "expand/resnet_sizes.h"
 
 namespace orchard::expand {
 namespace {
 
 std::string Text(int64_t n) { return std::to_string(n); }
 
-// Multiples of `unit` around `wish`, at least `unit`.
+}  // namespace
+
 std::string NearestMultiples(int64_t wish, int64_t unit) {
   const int64_t below = std::max<int64_t>(1, wish / unit) * unit;
   return below == wish ? Text(wish) : Text(below) + " or " + Text(below + unit);
 }
 
-// Bounds what a plan costs, before it is made: more copies than the element arithmetic holds, and
-// more layers than anyone stacks.
 void CheckNotHuge(const char* what, int64_t target, int64_t most) {
   if (target > most) {
     throw ImpossibleError("--" + std::string(what) + " " + Text(target) + " is too large", "",
@@ -33,8 +33,6 @@ void CheckNotSmaller(const char* what, int64_t source, int64_t target) {
   }
 }
 
-}  // namespace
-
 Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architecture) {
   Recipe r;
   r.split = options.split;
@@ -49,7 +47,8 @@ Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architec
     case Method::kNet2Net:
       r.width = Recipe::Width::kRandomCopies;
       r.split = Split::kEqual;
-      r.correct_norms = r.lossless = false;
+      r.correct_norms = false;
+      r.lossless = architecture.is_resnet();
       break;
     case Method::kFpi:
       r.width = Recipe::Width::kCircular;
@@ -80,7 +79,8 @@ Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architec
     case Method::kZeroPad:
       // Zeros beside the residual stream are what RMSNorm's padding is; they move LayerNorm's mean.
       r.width = Recipe::Width::kIdentityPad;
-      r.lossless = architecture.norm == arch::Norm::kRms;
+      // Batch norms keep channels apart.
+      r.lossless = architecture.norm != arch::Norm::kLayer;
       break;
     case Method::kLigoInit:
       r.depth = Recipe::Depth::kCopy;
@@ -97,6 +97,11 @@ Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architec
 
 Sizes ResolveSizes(const arch::Architecture& a, const Sizes& source, const TargetOptions& target,
                    const MethodOptions& options) {
+  if (a.is_resnet()) return ResolveResNetSizes(*source.resnet, target);
+  if (target.width_per_group || target.channels || !target.depths.empty()) {
+    throw UsageError("--width-per-group, --channels and --depths are sizes of ResNets", "",
+                     a.model_type + " grows by --hidden, --heads, --ffn and --layers");
+  }
   CheckNotHuge("hidden", target.hidden.value_or(0), kMaxCopies * source.hidden);
   CheckNotHuge("heads", target.heads.value_or(0), kMaxCopies * source.heads);
   CheckNotHuge("kv-heads", target.kv_heads.value_or(0), kMaxCopies * source.kv_heads);

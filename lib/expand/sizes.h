@@ -1,6 +1,8 @@
 // Which sizes an architecture can be grown to without loss, and the copy maps of its axes.
 #pragma once
 
+#include <string>
+
 #include "expand/plan.h"
 
 namespace orchard::expand {
@@ -38,6 +40,14 @@ void CheckSizesPresent(const SourceModel& source);
 // reach the target.
 void CheckReachable(const SourceModel& source, const Sizes& target, const Recipe& recipe,
                     const MethodOptions& options);
+
+// Checks of one size, `flag` without its dashes. The first bounds what a plan costs, before it is
+// made: more copies than the element arithmetic holds, and more layers than anyone stacks
+// (ImpossibleError); the second throws UsageError.
+void CheckNotHuge(const char* flag, int64_t target, int64_t most);
+void CheckNotSmaller(const char* flag, int64_t source, int64_t target);
+// "128 or 192": multiples of `unit` around `wish`, at least `unit`.
+std::string NearestMultiples(int64_t wish, int64_t unit);
 
 // The copy maps; `seed` is used by random copies only.
 AxisMaps MakeMaps(const Sizes& source, const Sizes& target, const Recipe& recipe, uint64_t seed);

@@ -37,10 +37,14 @@ Pairs PairsOf(const AxisMap& map) {
 class Mean {
  public:
   void Add(const nn::Linear& linear, const AxisMap& map) {
-    if (!linear.defined() || linear.weight.size(0) != map.size()) return;
+    if (linear.defined() && linear.weight.size(0) == map.size()) Add(linear.weight, map);
+  }
+
+  // weight [units, ...].
+  void Add(const at::Tensor& weight, const AxisMap& map) {
     const Pairs pairs = PairsOf(map);
     if (pairs.first.empty()) return;
-    const at::Tensor rows = linear.weight.to(at::kDouble).contiguous();
+    const at::Tensor rows = weight.to(at::kDouble).flatten(1).contiguous();
     std::vector<double> divergence(pairs.first.size());
     CopyDivergence({.type = FloatType::kF64,
                     .rows = rows.size(0),
@@ -88,6 +92,15 @@ std::optional<double> UnitDivergence(const nn::Transformer& model, const AxisMap
       mean.Add(expert.gate, *maps.hidden);
       mean.Add(expert.up, *maps.hidden);
     }
+  }
+  return mean.value();
+}
+
+std::optional<double> UnitDivergence(const nn::ResNet& model, const Plan& plan) {
+  const c10::NoGradGuard no_grad;
+  Mean mean;
+  for (const TensorOp& op : plan.tensors) {
+    if (op.kind == OpKind::kMatrix) mean.Add(model.parameters().Get(op.name), *op.rows);
   }
   return mean.value();
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "expand/plan.h"
+#include "nn/resnet.h"
 #include "nn/transformer.h"
 
 namespace orchard::expand {
@@ -13,5 +14,10 @@ namespace orchard::expand {
 // fan-in row of q, k, v and of the first maps of MLPs. Nothing when the growth copied no such unit.
 //   maps  of the plan that `model` was grown by
 std::optional<double> UnitDivergence(const nn::Transformer& model, const AxisMaps& maps);
+
+// The same for a residual network, where a unit is a channel: a row of a convolution, with its
+// kernels. Rows that read an axis which did not grow are equal until training moves them: what
+// reads them differs.
+std::optional<double> UnitDivergence(const nn::ResNet& model, const Plan& plan);
 
 }  // namespace orchard::expand

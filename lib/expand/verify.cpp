@@ -11,30 +11,20 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/philox.h"
-#include "base/thread_pool.h"
-#include "expand/logits_compare.h"
+#include "expand/deviation.h"
 #include "expand/provenance.h"
+#include "expand/verify_resnet.h"
 #include "io/text/encoding.h"
 #include "io/text/tokenizer.h"
 #include "nn/loss.h"
 #include "nn/model_directory.h"
+#include "nn/network.h"
 #include "nn/transformer.h"
 
 namespace orchard::expand {
 namespace {
 
 namespace fs = std::filesystem;
-
-at::ScalarType ToScalarType(ComputeType compute) {
-  switch (compute) {
-    case ComputeType::kF32:
-      return at::kFloat;
-    case ComputeType::kBf16:
-      return at::kBFloat16;
-    default:
-      return at::kDouble;
-  }
-}
 
 // ---- inputs
 // ---------------------------------------------------------------------------------------------------------------------
@@ -50,15 +40,6 @@ at::Tensor RandomTokens(const nn::TransformerConfig& config, int64_t batch, int6
         static_cast<int64_t>(static_cast<uint64_t>(PhiloxAt(key, i).word[0]) * config.vocab >> 32);
   }
   return tokens;
-}
-
-at::Tensor RandomImages(const nn::TransformerConfig& config, int64_t batch, uint64_t seed) {
-  at::Tensor images =
-      at::empty({batch, config.channels, config.image_height, config.image_width}, at::kDouble);
-  const Philox2 key = PhiloxKey(seed, Hash64("verify images"));
-  double* out = images.mutable_data_ptr<double>();
-  for (int64_t i = 0; i < images.numel(); ++i) out[i] = NoiseInteger(PhiloxAt(key, i)) * kNoiseUnit;
-  return images;
 }
 
 // The first `batch` lines of a text, cut to `length` tokens, padded with the tokenizer's padding.
@@ -93,7 +74,8 @@ nn::Batch MakeBatch(const nn::ModelDirectory& model, const fs::path& path,
   const nn::TransformerConfig& config = model.config();
   nn::Batch batch;
   if (config.is_image()) {
-    batch.images = RandomImages(config, options.batch, seed).to(ToScalarType(options.compute));
+    batch.images =
+        VerifyImages(options, config.channels, config.image_height, config.image_width, seed);
   } else if (!options.tokens.empty()) {
     batch = TextBatch(options.tokens, path, options.batch, options.length);
   } else {
@@ -143,37 +125,6 @@ class StreamedModel {
   at::Tensor x_;
 };
 
-double Largest(const at::Tensor& t) {
-  return t.numel() == 0 ? 0 : t.abs().max().to(at::kDouble).item<double>();
-}
-
-// Source residual stream [N, T, D_S] against the target's [N, T, D_T].
-Deviation CompareStream(const std::string& place, const at::Tensor& source,
-                        const at::Tensor& target, const Provenance& provenance) {
-  Deviation d{.place = place};
-  for (const CopyRun& run : provenance.residual.copy_runs()) {
-    const at::Tensor from = source.narrow(-1, run.source, run.length);
-    for (int64_t t : run.targets) {
-      d.largest = std::max(d.largest, Largest(target.narrow(-1, t, run.length) - from));
-    }
-  }
-  const at::Tensor promise =
-      provenance.mean_padding ? source.mean(-1, true) : at::zeros({1}, source.options());
-  for (const PadRun& run : provenance.residual.pad_runs()) {
-    d.padding = std::max(d.padding, Largest(target.narrow(-1, run.target, run.length) - promise));
-  }
-  d.relative = std::max(d.largest, d.padding) / std::max(Largest(source), 1e-300);
-  return d;
-}
-
-Deviation CompareOutput(const std::string& place, const at::Tensor& source,
-                        const at::Tensor& target) {
-  Deviation d{.place = place};
-  d.largest = Largest(target - source);
-  d.relative = d.largest / std::max(Largest(source), 1e-300);
-  return d;
-}
-
 // Every copy of a vector that is as wide as the residual stream.
 Deviation CompareCopies(const std::string& place, const at::Tensor& source,
                         const at::Tensor& target) {
@@ -184,27 +135,6 @@ Deviation CompareCopies(const std::string& place, const at::Tensor& source,
   }
   d.relative = d.largest / std::max(Largest(source), 1e-300);
   return d;
-}
-
-void CompareLogits(const at::Tensor& source, const at::Tensor& target, VerifyResult& result) {
-  const at::Tensor a = source.to(at::kDouble).reshape({-1, source.size(-1)}).contiguous();
-  const at::Tensor b = target.to(at::kDouble).reshape({-1, source.size(-1)}).contiguous();
-  std::vector<LogitsComparison> rows(a.size(0));
-  ThreadPool pool(DefaultThreads());
-  LogitsCompare({.type = FloatType::kF64,
-                 .rows = a.size(0),
-                 .classes = a.size(1),
-                 .a = a.const_data_ptr(),
-                 .b = b.const_data_ptr(),
-                 .result = rows.data()},
-                pool);
-  double divergence = 0, agree = 0;
-  for (const LogitsComparison& row : rows) {
-    divergence += row.kullback_leibler;
-    agree += row.top_agrees;
-  }
-  result.kullback_leibler = divergence / static_cast<double>(rows.size());
-  result.top1_agreement = agree / static_cast<double>(rows.size());
 }
 
 // Pairwise cosines of mean-pooled hidden states [N, T, D].
@@ -250,32 +180,15 @@ void CompareOutputs(const nn::ModelOutput& source, const nn::ModelOutput& target
   }
 }
 
-// Largest relative difference that rounding alone explains (docs/methods/lemon-expand.md,
-// "Exactness classes and tolerances").
-double AutomaticTolerance(const Provenance& provenance, ComputeType compute, int64_t layers,
-                          bool sixteen_bits) {
-  double stored = 1e-11;
-  if (provenance.exactness == "A'") stored = 2e-6;
-  if (provenance.exactness == "B") stored = sixteen_bits ? 2e-2 : 2e-6;
-  if (provenance.exactness == "C") stored = std::max(1e-9, 50 * provenance.epsilon);
-  if (compute == ComputeType::kF64) return stored;
-  const double arithmetic = compute == ComputeType::kF32 ? 1e-5 : 2e-2;
-  return std::max(stored, arithmetic * std::sqrt(static_cast<double>(layers)));
-}
-
-bool HasSixteenBits(const io::Checkpoint& weights) {
-  return std::any_of(weights.tensors().begin(), weights.tensors().end(),
-                     [](const io::TensorInfo& t) {
-                       return t.dtype == io::DType::kBF16 || t.dtype == io::DType::kF16;
-                     });
-}
-
 }  // namespace
 
 VerifyResult Verify(const fs::path& source_path, const fs::path& target_path,
                     const VerifyOptions& options, uint64_t seed, const fs::path& arch_map,
                     const std::function<void(int64_t, int64_t)>& on_layer) {
   const c10::NoGradGuard no_grad;
+  if (arch_map.empty() && nn::HoldsResNet(source_path)) {
+    return VerifyResNet(source_path, target_path, options, seed, on_layer);
+  }
   const at::ScalarType compute = ToScalarType(options.compute);
   std::optional<arch::Architecture> own;
   if (!arch_map.empty()) own = arch::LoadArchitecture(arch_map);
@@ -289,13 +202,15 @@ VerifyResult Verify(const fs::path& source_path, const fs::path& target_path,
   VerifyResult result;
   result.exactness = provenance.exactness;
   result.tolerance = options.tolerance.value_or(
-      AutomaticTolerance(provenance, options.compute, target.config().layers,
-                         HasSixteenBits(target.directory().checkpoint())));
+      AutomaticTolerance(provenance.exactness, provenance.epsilon, options.compute,
+                         target.config().layers, target.directory().checkpoint()));
   source.Begin(batch);
   target.Begin(batch);
   const auto compare = [&](const std::string& place, int64_t passed) {
     if (!provenance.known) return;
-    result.layers.push_back(CompareStream(place, source.x(), target.x(), provenance));
+    result.layers.push_back(
+        CompareStream(place, source.x(), target.x(), provenance.residual, -1,
+                      provenance.mean_padding ? PaddingPromise::kMean : PaddingPromise::kZero));
     result.layers.back().layers = passed;
   };
   compare("embedding", 0);
@@ -314,13 +229,7 @@ VerifyResult Verify(const fs::path& source_path, const fs::path& target_path,
   while (source_layer < source.config().layers) source.Advance(source_layer++);
   CompareOutputs(source.Head(), target.Head(), batch, source.config().causal, result);
 
-  for (const std::vector<Deviation>* list : {&result.layers, &result.outputs}) {
-    for (const Deviation& d : *list) {
-      if (result.first_bad.empty() && !(d.relative <= result.tolerance)) result.first_bad = d.place;
-    }
-  }
-  for (const Deviation& d : result.outputs) result.relative = std::max(result.relative, d.relative);
-  result.passed = result.first_bad.empty();
+  Conclude(result);
   result.source_bytes = source.largest_bytes();
   result.target_bytes = target.largest_bytes();
   return result;

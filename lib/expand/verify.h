@@ -25,6 +25,7 @@ constexpr auto EnumNames(ComputeType) { return std::span(kComputeTypeNames); }
 struct VerifyOptions {
   ComputeType compute = ComputeType::kF64;
   std::filesystem::path tokens;  // a text file, one sequence per line; empty: random inputs
+  std::filesystem::path images;  // HDF5, IDX or a folder of pictures; empty: random ones
   int64_t batch = 4;
   int64_t length = 64;  // tokens of a sequence
   bool layerwise = false;
@@ -34,6 +35,8 @@ struct VerifyOptions {
     f("compute", compute, "arithmetic of both forward passes");
     f("tokens", tokens,
       "text file, a sequence per line, read with SRC's tokenizer; default: random inputs");
+    f("images", images,
+      "HDF5 or IDX file, or folder of pictures, for models of images; default: random ones");
     f("batch", batch, "sequences or images", cli::Between(1, 4096));
     f("length", length, "tokens of a sequence", cli::Between(2, 1 << 20));
     f("layerwise", layerwise, "print the deviation after every layer");

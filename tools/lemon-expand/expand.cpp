@@ -3,6 +3,7 @@
 #include "expand/expand_model.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -84,6 +85,15 @@ void ReadPlan(const std::filesystem::path& path, expand::TargetOptions& target) 
   take("kv_heads", target.kv_heads);
   take("ffn", target.ffn);
   take("layers", target.layers);
+  take("channels", target.channels);
+  take("width_per_group", target.width_per_group);
+  const auto depths = plan["target"].find("depths");
+  if (!target.depths.empty() || depths == plan["target"].end()) return;
+  for (const auto& blocks : *depths) {
+    if (!blocks.is_number_integer())
+      throw DataError("'target.depths' is not a list of whole numbers", path.string());
+    target.depths.push_back(blocks.get<int64_t>());
+  }
 }
 
 Json Result(const expand::Plan& plan, const expand::ExpandReport& report,
@@ -93,7 +103,7 @@ Json Result(const expand::Plan& plan, const expand::ExpandReport& report,
           {"bytes_written", report.bytes_written},     {"shards_written", report.shards_written},
           {"shards_kept", report.shards_kept},         {"seconds", report.seconds},
           {"exactness", expand::Name(plan.exactness)}, {"lossless", plan.lossless},
-          {"target", SizesJson(plan.target)},          {"warnings", plan.warnings}};
+          {"target", expand::ToJson(plan.target)},     {"warnings", plan.warnings}};
 }
 
 int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
@@ -175,13 +185,12 @@ int RunFinalize(const FinalizeOptions& options, const cli::Context& context) {
 
 }  // namespace
 
-Json SizesJson(const arch::Sizes& s) {
-  return {{"hidden", s.hidden},     {"layers", s.layers},     {"heads", s.heads},
-          {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim}, {"ffn", s.ffn}};
-}
-
 void PrintPlanSummary(const expand::SourceModel& source, const expand::Plan& plan) {
   const auto sizes = [](const arch::Sizes& s) {
+    if (s.resnet) {
+      return fmt::format("{} blocks, {} channels after the stem, width per group {}",
+                         fmt::join(s.resnet->blocks, " + "), s.resnet->stem, s.resnet->inner);
+    }
     return fmt::format("{} layers, width {}, {} heads{} of {}, MLP {}", s.layers, s.hidden, s.heads,
                        s.kv_heads == s.heads ? "" : fmt::format(" ({} key-value)", s.kv_heads),
                        s.head_dim, s.ffn);

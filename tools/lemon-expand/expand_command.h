@@ -7,7 +7,6 @@
 
 namespace orchard::lemon_expand {
 
-arch::Json SizesJson(const arch::Sizes& sizes);
 void PrintPlanSummary(const expand::SourceModel& source, const expand::Plan& plan);
 
 }  // namespace orchard::lemon_expand

@@ -8,12 +8,12 @@
 #include <optional>
 #include <string>
 
+#include "arch/resnet.h"
 #include "base/error.h"
 #include "base/number_format.h"
 #include "expand/plan.h"
 #include "io/safetensors.h"
 #include "lemon-expand/commands.h"
-#include "lemon-expand/expand_command.h"
 
 namespace orchard::lemon_expand {
 namespace {
@@ -59,10 +59,26 @@ const char* BlockText(const arch::Architecture& a) {
   }
 }
 
+// A stage whose only block has a convolution beside it has none to make new ones after.
+std::string LegalDepths(const arch::ResNetShape& shape) {
+  std::string fixed;
+  for (int stage = 0; stage < arch::kResNetStages; ++stage) {
+    if (shape.blocks[stage] > 1 || !shape.HasDownsample(stage, 0)) continue;
+    fixed += fmt::format("{}{}", fixed.empty() ? "" : ", ", stage + 1);
+  }
+  return fmt::format("any from {} on{}", fmt::join(shape.blocks, ","),
+                     fixed.empty() ? "" : "; not in stage " + fixed);
+}
+
 // The rule for each size, in the words of a user.
 std::map<std::string, std::string> LegalTargets(const expand::SourceModel& m) {
   const arch::Architecture& a = m.architecture;
   const arch::Sizes& s = m.sizes;
+  if (s.resnet) {
+    return {{"width-per-group", fmt::format("any from {} on", s.resnet->inner)},
+            {"channels", fmt::format("any from {} on", s.resnet->stem)},
+            {"depths", LegalDepths(*s.resnet)}};
+  }
   const bool layer_norm = a.norm == arch::Norm::kLayer;
   const bool multiples =
       a.block == arch::Block::kPost || (a.block == arch::Block::kSandwich && layer_norm);
@@ -104,7 +120,7 @@ Json ToJson(const io::Checkpoint& checkpoint, const expand::SourceModel* model,
                {"tensors_by_dtype", totals.tensors_of}};
   if (model) {
     json["model_type"] = model->architecture.model_type;
-    json["sizes"] = SizesJson(model->sizes);
+    json["sizes"] = expand::ToJson(model->sizes);
     json["epsilon"] = arch::Epsilon(model->architecture, model->config);
     json["legal_targets"] = LegalTargets(*model);
   } else {
@@ -123,6 +139,15 @@ void PrintTensors(const io::Checkpoint& checkpoint, const expand::SourceModel* m
   }
 }
 
+void PrintResNet(const arch::Architecture& a, const arch::ResNetShape& shape) {
+  const std::string name = arch::ResNetName(shape);
+  fmt::print("{}: {}{}\n", a.model_type, a.summary, name.empty() ? "" : " (" + name + ")");
+  fmt::print(
+      "{} blocks, {} channels after the stem and {} before the {} classes, width per group {}\n",
+      fmt::join(shape.blocks, " + "), shape.stem, shape.Channels(arch::kResNetStages - 1),
+      shape.classes, shape.inner);
+}
+
 void PrintModel(const io::Checkpoint& checkpoint, const expand::SourceModel* model,
                 const std::string& unknown) {
   const Totals totals = Count(checkpoint);
@@ -138,12 +163,17 @@ void PrintModel(const io::Checkpoint& checkpoint, const expand::SourceModel* mod
   }
   const arch::Architecture& a = model->architecture;
   const arch::Sizes& s = model->sizes;
-  fmt::print("{}: {}; {}, epsilon {:g}\n", a.model_type, a.summary, BlockText(a),
-             arch::Epsilon(a, model->config));
-  fmt::print("{} layers, hidden {}, {} heads ({} key-value) of {}, MLP {}\n", s.layers, s.hidden,
-             s.heads, s.kv_heads, s.head_dim, s.ffn);
+  if (s.resnet) {
+    PrintResNet(a, *s.resnet);
+  } else {
+    fmt::print("{}: {}; {}, epsilon {:g}\n", a.model_type, a.summary, BlockText(a),
+               arch::Epsilon(a, model->config));
+    fmt::print("{} layers, hidden {}, {} heads ({} key-value) of {}, MLP {}\n", s.layers, s.hidden,
+               s.heads, s.kv_heads, s.head_dim, s.ffn);
+  }
   fmt::print("grows without loss to\n");
-  for (const auto& [size, rule] : LegalTargets(*model)) fmt::print("  --{:<8} {}\n", size, rule);
+  for (const auto& [size, rule] : LegalTargets(*model))
+    fmt::print("  --{:<{}} {}\n", size, s.resnet ? 15 : 8, rule);
 }
 
 int RunInspect(const InspectOptions& options, const cli::Context& context) {

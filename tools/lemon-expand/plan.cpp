@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "arch/resnet.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/number_format.h"
@@ -35,12 +36,29 @@ struct PlanCommandOptions {
   }
 };
 
+// Of a forward pass over a picture of 224 x 224: two for each multiply-add of a convolution and of
+// the classifier.
+double ResNetFlops(const arch::ResNetShape& shape) {
+  double sum = 0;
+  for (const arch::ResNetTensor& tensor : arch::ResNetTensors(shape)) {
+    if (tensor.shape.size() < 2) continue;
+    double products = 2;
+    for (const int64_t extent : tensor.shape) products *= static_cast<double>(extent);
+    sum += products * static_cast<double>(arch::ResNetPositions(shape, tensor, 224));
+  }
+  return sum;
+}
+
 Json CandidateJson(const expand::Candidate& c) {
-  return {{"target", SizesJson(c.sizes)},
-          {"parameters", c.parameters},
-          {"bytes", c.bytes},
-          {"flops_per_token", c.flops_per_token},
-          {"exactness", expand::Name(c.exactness)}};
+  Json json = {
+      {"target", expand::ToJson(c.sizes)}, {"parameters", c.parameters}, {"bytes", c.bytes}};
+  if (c.sizes.resnet) {
+    json["flops_per_image"] = ResNetFlops(*c.sizes.resnet);
+  } else {
+    json["flops_per_token"] = c.flops_per_token;
+  }
+  json["exactness"] = expand::Name(c.exactness);
+  return json;
 }
 
 void PrintCandidates(const std::vector<expand::Candidate>& candidates) {
@@ -78,9 +96,15 @@ int RunSearch(const PlanCommandOptions& options, const expand::SourceModel& sour
 
 int RunPlan(const PlanCommandOptions& options, const cli::Context& context) {
   const expand::SourceModel source = expand::OpenModel(options.source, options.method.arch_map);
+  if (options.target_params > 0 && source.sizes.resnet) {
+    throw ImpossibleError("sizes of ResNets are not searched for", "--target-params",
+                          "give --width-per-group, --channels or --depths");
+  }
   if (options.target_params > 0) return RunSearch(options, source, context.common.json);
   const expand::Plan plan = expand::MakePlan(source, options.target, options.method);
-  expand::Candidate c = expand::SizeModel(source).Describe(plan.target, options.context);
+  expand::Candidate c;
+  c.sizes = plan.target;
+  if (!plan.target.resnet) c = expand::SizeModel(source).Describe(plan.target, options.context);
   c.parameters = plan.parameters();
   c.bytes = plan.bytes();
   c.exactness = plan.exactness;
@@ -93,7 +117,13 @@ int RunPlan(const PlanCommandOptions& options, const cli::Context& context) {
     return 0;
   }
   PrintPlanSummary(source, plan);
-  PrintCandidates({c});
+  if (plan.target.resnet) {
+    fmt::print("  {} FLOPs per image of 224 x 224, {}\n",
+               FormatCount(ResNetFlops(*plan.target.resnet)),
+               FormatBytes(static_cast<uint64_t>(c.bytes)));
+  } else {
+    PrintCandidates({c});
+  }
   for (const std::string& warning : plan.warnings) fmt::print("note: {}\n", warning);
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "expand/plan.h"
@@ -22,11 +23,13 @@ using arch::Json;
 struct Family {
   const char* title;
   const char* config;
-  bool multiples = false;    // no remainder: a norm stands behind the residual sum
-  bool whole_heads = false;  // heads are copied equally often, whatever the width
-  bool tied_heads = false;   // heads follow the width
-  double f64 = 1e-11;        // largest relative difference
-  const char* why = "";      // of another bound
+  bool multiples = false;     // no remainder: a norm stands behind the residual sum
+  bool whole_heads = false;   // heads are copied equally often, whatever the width
+  bool tied_heads = false;    // heads follow the width
+  bool resnet = false;        // convolutions; widths in units of 4 channels
+  bool all_channels = false;  // likewise: not only inside the blocks
+  double f64 = 1e-11;         // largest relative difference
+  const char* why = "";       // of another bound
 };
 
 // Width 12, two layers; epsilon large enough that a wrong one shows.
@@ -71,24 +74,42 @@ const Family kFamilies[] = {
        "num_attention_heads": 3, "intermediate_size": 20, "image_size": [8, 12], "patch_size": 4,
        "layer_norm_eps": 1e-3})",
      .tied_heads = true},
+    {.title = "Bottlenecks (ResNet-50), inner width",
+     .config = R"({"model_type": "resnet", "layer_type": "bottleneck", "embedding_size": 4,
+       "width_per_group": 4, "depths": [2, 2, 1, 2], "num_channels": 3, "image_size": 40})",
+     .resnet = true},
+    {.title = "Basic blocks (ResNet-18), all channels",
+     .config = R"({"model_type": "resnet", "layer_type": "basic", "embedding_size": 4,
+       "width_per_group": 4, "depths": [2, 2, 1, 2], "num_channels": 3, "image_size": 40})",
+     .resnet = true,
+     .all_channels = true},
 };
+constexpr int64_t kImageSide = 40;  // of ResNets
 constexpr double kF32 = 2e-4;
 constexpr double kPostNormEpsilons =
     20;  // a new Post-LN layer adds a plain norm, which has epsilon
 
 struct Case {
   TargetOptions target;
+  int64_t width = 0, layers = 2;  // of the target; blocks of a ResNet
   int64_t copies = 1, remainder = 0;
   DepthType depth_type = DepthType::kAuto;
   Placement placement = Placement::kLast;
 
-  bool deeper() const { return target.layers.value_or(2) > 2; }
+  bool deeper() const { return target.layers || !target.depths.empty(); }
 };
 
 Case Widen(const Family& family, int64_t copies, int64_t remainder) {
-  Case c{.copies = copies, .remainder = remainder};
+  Case c{.width = 12 * copies + remainder, .copies = copies, .remainder = remainder};
+  if (family.resnet) {
+    c.layers = 7;
+    c.width = 4 * copies + remainder;
+    c.target.width_per_group = c.width;
+    if (family.all_channels) c.target.channels = c.width;
+    return c;
+  }
   const int64_t part = remainder > 0 && !family.whole_heads;
-  c.target.hidden = 12 * copies + remainder;
+  c.target.hidden = c.width;
   c.target.ffn = 20 * copies + (remainder > 0 ? 7 : 0);
   if (!family.tied_heads) {  // groups of three query heads
     c.target.kv_heads = 2 * copies + part;
@@ -97,17 +118,31 @@ Case Widen(const Family& family, int64_t copies, int64_t remainder) {
   return c;
 }
 
+// With `layers` layers; of a ResNet, blocks are added in the first, second and last stage.
+Case Deepen(const Family& family, Case c, int64_t layers) {
+  if (family.resnet) {
+    c.target.depths =
+        layers > 3 ? std::vector<int64_t>{4, 3, 1, 4} : std::vector<int64_t>{3, 2, 1, 3};
+    c.layers = std::accumulate(c.target.depths.begin(), c.target.depths.end(), int64_t{0});
+  } else {
+    c.layers = layers;
+    c.target.layers = layers;
+  }
+  return c;
+}
+
 std::vector<Case> Cases(const Family& family, bool quick) {
+  const int64_t part = family.resnet ? 3 : 8;
   std::vector<Case> cases;
   for (int64_t copies = 1; copies <= (quick ? 2 : 3); ++copies) {
-    for (const int64_t remainder : {0, 8}) {
+    for (const int64_t remainder : {int64_t{0}, part}) {
       if (remainder > 0 && family.multiples) continue;
       const Case wide = Widen(family, copies, remainder);
       if (copies > 1 || remainder > 0) cases.push_back(wide);
-      if (quick && copies * 12 + remainder != 20 && !family.multiples) continue;
+      if (quick && !(copies == 1 && remainder > 0) && !family.multiples) continue;
       for (const DepthType type : {DepthType::kZero, DepthType::kCancel}) {
-        Case deep = wide;
-        deep.target.layers = 3;
+        if (family.resnet && type == DepthType::kCancel) continue;  // a norm stands behind
+        Case deep = Deepen(family, wide, 3);
         deep.depth_type = type;
         cases.push_back(deep);
       }
@@ -115,8 +150,7 @@ std::vector<Case> Cases(const Family& family, bool quick) {
   }
   for (const auto& [name, placement] : kPlacementNames) {
     if (quick) break;
-    Case deep = Widen(family, 2, 0);
-    deep.target.layers = placement == Placement::kLlamaPro ? 4 : 5;
+    Case deep = Deepen(family, Widen(family, 2, 0), placement == Placement::kLlamaPro ? 4 : 5);
     deep.placement = placement;
     cases.push_back(deep);
   }
@@ -152,8 +186,11 @@ class Sweep {
     const Json config = Json::parse(family.config);
     const fs::path source = scratch_ / "source", target = scratch_ / "target";
     WriteSmallModel(source, config, {}, seed);
-    const nn::Batch batch = RandomBatch(
-        nn::ParseTransformerConfig(config, config.at("model_type").get<std::string>()), 9, seed);
+    const nn::Batch batch =
+        family.resnet ? RandomImages(3, kImageSide, kImageSide, seed)
+                      : RandomBatch(nn::ParseTransformerConfig(
+                                        config, config.at("model_type").get<std::string>()),
+                                    9, seed);
     const at::Tensor f64 = Logits(source, batch, at::kDouble);
     const at::Tensor f32 = Logits(source, batch, at::kFloat);
     for (const Case& c : Cases(family, options_.quick)) {
@@ -168,8 +205,7 @@ class Sweep {
       group.f64 = Larger(group.f64, double_difference);
       group.f32 = Larger(group.f32, float_difference);
       rows_.push_back(
-          {family.title, *c.target.hidden, c.copies, c.remainder, c.target.layers.value_or(2),
-           DepthText(c),
+          {family.title, c.width, c.copies, c.remainder, c.layers, DepthText(c),
            run::Cell::Shown(fmt::format("{:.1e}", double_difference), double_difference),
            run::Cell::Shown(fmt::format("{:.1e}", float_difference), float_difference)});
     }
@@ -258,7 +294,8 @@ ExperimentResult LosslessSweep(const ReproOptions& options, const Surroundings& 
       "with a remainder) and depth.";
   result.notes.push_back(
       "Sources are random, with gains away from 1 and biases away from 0, stored in f64; width 12, "
-      "two layers. Post-LN models take whole copies only, and a new layer's plain norm may differ "
+      "two layers, or 4 channels and 2 + 2 + 1 + 2 blocks. Post-LN models take whole copies only, "
+      "and a new layer's plain norm may differ "
       "by its epsilon.");
   for (const Family& family : kFamilies) {
     if (*family.why != 0) result.notes.push_back(family.why);

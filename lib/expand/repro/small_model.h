@@ -43,6 +43,7 @@ void Expand(const std::filesystem::path& source, const std::filesystem::path& de
 
 // Two sequences of `length` random tokens, or two random images, for this model.
 nn::Batch RandomBatch(const nn::TransformerConfig& config, int64_t length, uint64_t seed);
+nn::Batch RandomImages(int64_t channels, int64_t height, int64_t width, uint64_t seed);
 
 // Logits of tokens or classes, whichever there are, computed in `dtype`.
 at::Tensor Logits(const std::filesystem::path& model, const nn::Batch& batch, at::ScalarType dtype);
