@@ -33,7 +33,7 @@ Example ToDevice(const Example& e, c10::Device device) {
   return moved;
 }
 
-Evaluation EvaluateBatches(const nn::Transformer& model, const Batches& batches, int64_t batch,
+Evaluation EvaluateBatches(const nn::Network& model, const Batches& batches, int64_t batch,
                            int64_t max_batches, comm::Communicator& ranks, c10::Device device) {
   const at::NoGradGuard no_grad;
   const int64_t size = batches.valid_size();

@@ -9,7 +9,7 @@
 
 #include "comm/communicator.h"
 #include "expand/batches.h"
-#include "nn/transformer.h"
+#include "nn/network.h"
 
 namespace orchard::expand {
 
@@ -38,7 +38,7 @@ Example ToDevice(const Example& example, c10::Device device);
 
 // Evaluates validation batches of `batch` samples, at most `max_batches` (0: all), without dropout.
 // Rank r takes batches r, r + ranks, ...; every rank gets the sums of all.
-Evaluation EvaluateBatches(const nn::Transformer& model, const Batches& batches, int64_t batch,
+Evaluation EvaluateBatches(const nn::Network& model, const Batches& batches, int64_t batch,
                            int64_t max_batches, comm::Communicator& ranks, c10::Device device);
 
 }  // namespace orchard::expand

@@ -18,6 +18,7 @@
 #include "expand/batches.h"
 #include "expand/evaluate.h"
 #include "expand/gradient_sum.h"
+#include "expand/running_statistics.h"
 #include "expand/train_model.h"
 #include "expand/train_tokenizer.h"
 #include "io/torch/tensors.h"
@@ -82,7 +83,8 @@ class Trainer {
                   Steps(options, batches_->train_size(), global_batch_)),
         optimizer_(TrainedTensors(OnDevice(model_, device_), options.model, options.opt),
                    WithNorm(options.opt)),
-        gradients_(optimizer_.tensors(), ranks) {}
+        gradients_(optimizer_.tensors(), ranks),
+        statistics_(model_.network, ranks) {}
 
   TrainResult Run() {
     Resume();
@@ -125,6 +127,7 @@ class Trainer {
       const auto reduce = trace_.Span("all-reduce");
       SumOverRanks(ranks_, sums);
       gradients_.AllReduce();
+      statistics_.Apply();
     }
     StepNumbers numbers;
     const double predictions = std::max(1.0, sums[1]);
@@ -158,7 +161,9 @@ class Trainer {
     at::Tensor loss;
     {
       const auto span = trace_.Span("forward");
-      loss = SummedLoss(model_.transformer.Forward(example.inputs, &context), example);
+      const nn::ModelOutput output = model_.network.Forward(example.inputs, &context);
+      loss = SummedLoss(output, example);
+      statistics_.Add(output);
     }
     {
       const auto span = trace_.Span("backward");
@@ -202,8 +207,8 @@ class Trainer {
     const auto span = trace_.Span("validation");
     std::optional<nn::AveragedWeights> averaged;
     if (options_.opt.ema > 0) averaged.emplace(optimizer_);
-    return EvaluateBatches(model_.transformer, *batches_, options_.run.batch,
-                           options_.run.eval_batches, ranks_, device_);
+    return EvaluateBatches(model_.network, *batches_, options_.run.batch, options_.run.eval_batches,
+                           ranks_, device_);
   }
 
   int64_t Cursor() const { return step_ * global_batch_; }
@@ -262,7 +267,7 @@ class Trainer {
 
   void Finish() {
     result_.steps = step_;
-    result_.parameters = model_.transformer.parameters().elements();
+    result_.parameters = model_.network.parameters().elements();
     for (const nn::OptimizedTensor& t : optimizer_.tensors()) {
       result_.trained_parameters += t.value.numel();
     }
@@ -293,6 +298,7 @@ class Trainer {
   nn::Schedule schedule_;
   nn::Optimizer optimizer_;
   GradientSum gradients_;
+  RunningStatistics statistics_;
   int64_t step_ = 0;
   TrainResult result_;
 };

@@ -7,10 +7,12 @@
 #include <set>
 #include <utility>
 
+#include "arch/resnet.h"
 #include "base/error.h"
 #include "io/json_file.h"
 #include "nn/initialise.h"
 #include "nn/model_directory.h"
+#include "nn/network.h"
 #include "nn/transformer_config.h"
 
 namespace orchard::expand {
@@ -47,6 +49,13 @@ void SetIf(Json& config, const std::string& key, const Json& value) {
   if (!key.empty()) config[key] = value;
 }
 
+void SetClasses(Json& config, int64_t classes) {
+  config["id2label"] = Json::object();
+  for (int64_t c = 0; c < classes; ++c) {
+    config["id2label"][std::to_string(c)] = "class " + std::to_string(c);
+  }
+}
+
 // config.json of a new model, under the names of its family.
 Json NewConfig(const TrainModelOptions& o, const DataShape& shape) {
   const arch::Architecture& a = arch::FindArchitecture(o.type);
@@ -65,9 +74,7 @@ Json NewConfig(const TrainModelOptions& o, const DataShape& shape) {
     config["image_size"] = {shape.height, shape.width};
     config["patch_size"] = o.patch;
     config["num_channels"] = shape.channels;
-    for (int64_t c = 0; c < shape.classes; ++c) {
-      config["id2label"][std::to_string(c)] = "class " + std::to_string(c);
-    }
+    SetClasses(config, shape.classes);
     return config;
   }
   if (shape.vocabulary == 0) {
@@ -99,9 +106,35 @@ void SetStoredType(Json& config, Precision precision) {
   config[config.contains("torch_dtype") ? "torch_dtype" : "dtype"] = name;
 }
 
+// `config`: of a directory, whose sizes a new network takes; null for the network that
+// options.type names.
+TrainModel FreshResNet(Json config, const TrainModelOptions& options, const DataShape& shape,
+                       Precision precision, uint64_t seed) {
+  arch::ResNetShape sizes = config.is_null()
+                                ? arch::FindResNet(options.type)
+                                : arch::ParseResNetConfig(config, options.path.string());
+  sizes.classes = shape.classes;
+  sizes.image_channels = shape.channels;
+  if (config.is_null()) config = {{"image_size", shape.height}};
+  SetClasses(config, shape.classes);
+  return {arch::ResNetConfigJson(sizes, config),
+          nn::Network(nn::ResNet(sizes, nn::InitialiseResNet(sizes, seed, WeightType(precision)),
+                                 ScalarTypeOf(precision)))};
+}
+
+bool NamesResNet(const std::string& type) {
+  return type.starts_with("resnet") || type.starts_with("wide_resnet");
+}
+
 TrainModel FreshModel(const TrainModelOptions& options, const DataShape& shape, DataKind kind,
                       Precision precision, uint64_t seed) {
+  if (options.path.empty() && NamesResNet(options.type)) {
+    return FreshResNet(Json(), options, shape, precision, seed);
+  }
   Json config = options.path.empty() ? NewConfig(options, shape) : ReadConfig(options.path);
+  if (config.value("model_type", "") == arch::kResNet) {
+    return FreshResNet(std::move(config), options, shape, precision, seed);
+  }
   const arch::Architecture& architecture =
       arch::FindArchitecture(config.value("model_type", std::string()));
   nn::TransformerConfig parsed = nn::ParseTransformerConfig(config, architecture.model_type);
@@ -110,16 +143,15 @@ TrainModel FreshModel(const TrainModelOptions& options, const DataShape& shape, 
                                                          .classes = shape.classes,
                                                          .seed = seed,
                                                          .dtype = WeightType(precision)});
-  return {std::move(config), &architecture,
-          nn::Transformer(std::move(parsed), std::move(parameters), ScalarTypeOf(precision))};
+  return {std::move(config), nn::Network(nn::Transformer(std::move(parsed), std::move(parameters),
+                                                         ScalarTypeOf(precision)))};
 }
 
 TrainModel LoadedModel(const fs::path& path, Precision precision) {
-  const nn::ModelDirectory directory = nn::ModelDirectory::Open(path);
-  return {directory.json(), &directory.architecture(),
-          nn::Transformer(directory.config(),
-                          directory.Load({.dtype = WeightType(precision), .layer = {}}),
-                          ScalarTypeOf(precision))};
+  Json config;
+  nn::Network network =
+      nn::LoadNetwork(path, WeightType(precision), ScalarTypeOf(precision), &config);
+  return {std::move(config), std::move(network)};
 }
 
 // Slots of the layers that an expansion added begin with one of these.
@@ -134,7 +166,8 @@ std::set<std::string> NewLayers(const fs::path& model) {
   try {
     const nlohmann::json& layers = account.at("layers");
     for (size_t i = 0; i < layers.size(); ++i) {
-      if (layers[i].at("new").get<bool>()) prefixes.insert("layer." + std::to_string(i) + ".");
+      const std::string name = layers[i].value("name", "layer." + std::to_string(i));
+      if (layers[i].at("new").get<bool>()) prefixes.insert(name + ".");
     }
   } catch (const nlohmann::json::exception& e) {
     throw DataError(std::string("not an account of an expansion: ") + e.what(), path.string());
@@ -164,15 +197,19 @@ TrainModel OpenTrainModel(const TrainModelOptions& options, const DataShape& sha
   const bool fresh = options.path.empty() || options.init == Initial::kRandom;
   TrainModel model = fresh ? FreshModel(options, shape, kind, precision, seed)
                            : LoadedModel(options.path, precision);
-  SetDropout(model.transformer.config(), options);
+  if (nn::Transformer* transformer = model.network.transformer()) {
+    SetDropout(transformer->config(), options);
+  } else if (options.dropout.value_or(0) > 0 || options.drop_path.value_or(0) > 0) {
+    throw UsageError("residual networks have no dropout and no stochastic depth", "model.dropout");
+  }
   SetStoredType(model.config, precision);
-  model.transformer.parameters().RequireGrad(true);
+  model.network.parameters().RequireGrad(true);
   return model;
 }
 
 TrainModel& OnDevice(TrainModel& model, c10::Device device) {
   if (device.is_cpu()) return model;
-  for (const nn::Parameter& parameter : model.transformer.parameters().all()) {
+  for (const nn::Parameter& parameter : model.network.parameters().all()) {
     at::Tensor(parameter.value).set_data(parameter.value.to(device));
   }
   return model;
@@ -180,9 +217,10 @@ TrainModel& OnDevice(TrainModel& model, c10::Device device) {
 
 void LoadWeights(TrainModel& model, const fs::path& checkpoint) {
   const at::NoGradGuard no_grad;
-  const nn::Parameters stored = nn::ModelDirectory::Open(checkpoint).Load({});
-  for (const nn::Parameter& parameter : model.transformer.parameters().all()) {
-    const at::Tensor value = stored.Get(parameter.slot);
+  const at::ScalarType type = model.network.parameters().all().front().value.scalar_type();
+  const nn::Network stored = nn::LoadNetwork(checkpoint, type, type);
+  for (const nn::Parameter& parameter : model.network.parameters().all()) {
+    const at::Tensor value = stored.parameters().Get(parameter.slot);
     if (value.sizes() != parameter.value.sizes()) {
       throw DataError("a tensor of another shape than the model's",
                       checkpoint.string() + ": " + parameter.name);
@@ -196,7 +234,8 @@ std::vector<nn::OptimizedTensor> TrainedTensors(TrainModel& model, const TrainMo
   const bool all = options.train == Trained::kAll;
   const std::set<std::string> layers = all ? std::set<std::string>() : NewLayers(options.path);
   std::vector<nn::OptimizedTensor> tensors;
-  for (const nn::Parameter& parameter : model.transformer.parameters().all()) {
+  for (const nn::Parameter& parameter : model.network.parameters().all()) {
+    if (parameter.measured) continue;
     if (!all && !InLayers(parameter.slot, layers)) {
       parameter.value.set_requires_grad(false);
       continue;
@@ -211,7 +250,7 @@ std::vector<nn::OptimizedTensor> TrainedTensors(TrainModel& model, const TrainMo
 }
 
 void SaveTrainModel(const TrainModel& model, const fs::path& source, const fs::path& directory) {
-  nn::SaveModel(directory, model.config, model.transformer.parameters());
+  nn::SaveModel(directory, model.config, model.network.parameters());
   if (source.empty()) return;
   for (const char* name : kCompanions) {
     if (!fs::exists(source / name)) continue;

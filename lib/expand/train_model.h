@@ -12,15 +12,14 @@
 #include "arch/architecture.h"
 #include "expand/batches.h"
 #include "expand/train_options.h"
+#include "nn/network.h"
 #include "nn/optimizer.h"
-#include "nn/transformer.h"
 
 namespace orchard::expand {
 
 struct TrainModel {
   arch::Json config;  // config.json, as it will be saved
-  const arch::Architecture* architecture = nullptr;
-  nn::Transformer transformer;
+  nn::Network network;
 };
 
 // The types of weights and of matrix products.
@@ -38,9 +37,9 @@ void LoadWeights(TrainModel& model, const std::filesystem::path& checkpoint);
 // The same model with its tensors on `device`.
 TrainModel& OnDevice(TrainModel& model, c10::Device device);
 
-// What the optimiser updates: all parameters, or for Trained::kNew those of the layers that
-// lemon_expand.json beside the model calls new; the others stop asking for gradients. Throws
-// UsageError when there are none.
+// What the optimiser updates: all parameters that are trained rather than measured, or for
+// Trained::kNew those of the layers that lemon_expand.json beside the model calls new; the others
+// stop asking for gradients. Throws UsageError when there are none.
 std::vector<nn::OptimizedTensor> TrainedTensors(TrainModel& model, const TrainModelOptions& options,
                                                 const nn::OptimizerOptions& optimizer);
 

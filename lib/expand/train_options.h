@@ -40,7 +40,7 @@ struct TrainModelOptions {
   void Fields(cli::FieldVisitor& f) {
     f("path", path, "model directory to start from (empty: a new one of the sizes below)");
     f("init", init, "take the weights of the directory, or only its config.json");
-    f("type", type, "architecture of a new model: gpt2, llama, bert, vit, ...");
+    f("type", type, "architecture of a new model: gpt2, llama, bert, vit, resnet18, ...");
     f("hidden", hidden, "width of a new model", cli::AtLeast(1));
     f("layers", layers, "layers of a new model", cli::AtLeast(1));
     f("heads", heads, "attention heads of a new model", cli::AtLeast(1));

@@ -36,7 +36,7 @@ Evaluation Evaluate(const EvalCommandOptions& options, const cli::Context& conte
       expand::OpenTrainModel(model_options, batches->shape(), data.kind, options.precision, 0);
   expand::OnDevice(model, device);
   const auto one = comm::OneProcess();
-  return expand::EvaluateBatches(model.transformer, *batches, options.batch, options.batches, *one,
+  return expand::EvaluateBatches(model.network, *batches, options.batch, options.batches, *one,
                                  device);
 }
 

@@ -12,10 +12,12 @@
 #include "base/signals.h"
 #include "comm/launch.h"
 #include "expand/expand_model.h"
+#include "expand/optimizer_state.h"
 #include "expand/plan.h"
 #include "io/json_lines.h"
 #include "io/safetensors.h"
 #include "run/run_dir.h"
+#include "tiny_resnet.h"
 #include "unit/scratch_dir.h"
 
 namespace orchard::expand {
@@ -194,6 +196,139 @@ TEST(Train, ClassifiesImages) {
   const TrainResult result = TrainInto(scratch / "run", options);
   EXPECT_TRUE(result.accuracy.has_value());
   EXPECT_NEAR(*result.first_valid_loss, std::log(10.0), 0.2);
+}
+
+// ---- batch norms -----------------------------------------------------------------------------
+
+// A residual network of 4 channels on shapes of 16 x 16; its sizes come from config.json.
+TrainOptions TinyNetwork(const ScratchDir& scratch) {
+  WriteTinyResNet(scratch / "network", TinyResNet(true), io::DType::kF32);
+  TrainOptions o = Tiny();
+  o.data.kind = DataKind::kImage;
+  o.data.train = "shapes";
+  o.data.images = 200;
+  o.model.path = scratch / "network";
+  o.model.init = Initial::kRandom;
+  o.opt.name = nn::OptimizerKind::kSgd;
+  o.opt.ema = 0;
+  o.opt.lr = 0.05;
+  o.opt.no_decay = {};
+  o.run.batch = 4;
+  return o;
+}
+
+TEST(TrainBatchNorm, MovesTheStatisticsAndKeepsThemInCheckpoints) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyNetwork(scratch);
+  TrainInto(scratch / "plain", options);
+  const io::Checkpoint final = io::Checkpoint::Open(scratch / "plain/final");
+  const auto count = final.Bytes(final.Get("bn1.num_batches_tracked"));
+  EXPECT_EQ(*reinterpret_cast<const int64_t*>(count.data()), 8);
+
+  options.run.ranks = 1;
+  RequestStop(15);
+  EXPECT_THROW(TrainInto(scratch / "stopped", options), InterruptedError);
+  ClearStopRequest();
+  TrainInto(scratch / "stopped", options, true);
+  EXPECT_EQ(Weights(scratch / "plain"), Weights(scratch / "stopped"));
+  EXPECT_EQ(Metrics(scratch / "plain"), Metrics(scratch / "stopped"));
+}
+
+TEST(TrainBatchNorm, RanksEqualMicroBatches) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyNetwork(scratch);
+  options.run.accum = 3;
+  TrainInto(scratch / "accumulated", options);
+  options.run.accum = 1;
+  options.run.ranks = 3;
+  TrainInto(scratch / "ranks", options);
+  EXPECT_EQ(Weights(scratch / "accumulated"), Weights(scratch / "ranks"));
+}
+
+// Trains a network in f64 and grows it in width and depth; what training the source found.
+TrainResult GrowNetwork(const ScratchDir& scratch, TrainOptions& options) {
+  options.run.precision = Precision::kF64;
+  const TrainResult result = TrainInto(scratch / "source", options);
+  const SourceModel source = OpenModel(scratch / "source/final", {});
+  const TargetOptions target{.width_per_group = 8, .depths = {3, 2, 1, 2}};
+  ExpandModel(source, MakePlan(source, target, {}), {}, scratch / "grown", {});
+  options.model.path = scratch / "grown";
+  options.model.init = Initial::kLoad;
+  return result;
+}
+
+TEST(TrainBatchNorm, AnExpandedNetworkStartsAtItsSourcesLoss) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyNetwork(scratch);
+  const TrainResult source = GrowNetwork(scratch, options);
+  options.sched.steps = 1;
+  const TrainResult grown = TrainInto(scratch / "trained", options);
+  EXPECT_NEAR(*grown.first_valid_loss, *source.valid_loss, 1e-9);
+}
+
+TEST(TrainBatchNorm, NewBlocksAloneLearnWhenAskedTo) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyNetwork(scratch);
+  GrowNetwork(scratch, options);
+  options.model.train = Trained::kNew;
+  TrainInto(scratch / "trained", options);
+  const io::Checkpoint before = io::Checkpoint::Open(scratch / "grown");
+  const io::Checkpoint after = io::Checkpoint::Open(scratch / "trained/final");
+  for (const io::TensorInfo& tensor : before.tensors()) {
+    // Statistics are measured everywhere, whatever is trained.
+    const bool measured = tensor.name.find("running_") != std::string::npos ||
+                          tensor.name.ends_with("num_batches_tracked");
+    const bool is_new = tensor.name.starts_with("layer1.2.");
+    const auto a = before.Bytes(tensor), b = after.Bytes(after.Get(tensor.name));
+    EXPECT_EQ(std::equal(a.begin(), a.end(), b.begin(), b.end()), !is_new && !measured)
+        << tensor.name;
+  }
+}
+
+TEST(TrainBatchNorm, OptimiserStateGrowsWithTheNetwork) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyNetwork(scratch);
+  options.run.ranks = 1;
+  RequestStop(15);
+  EXPECT_THROW(TrainInto(scratch / "stopped", options), InterruptedError);
+  ClearStopRequest();
+  const std::filesystem::path step = scratch / "stopped/checkpoints/step-0000001";
+  const SourceModel source = OpenModel(step, {});
+  const io::Checkpoint state = io::Checkpoint::Open(step / "optimizer.safetensors");
+  const Plan plan = MakePlan(source, {.width_per_group = 8, .depths = {3, 2, 1, 2}}, {});
+  const std::filesystem::path path = scratch / "grown.safetensors";
+  GrowOptimizerState(state, source, plan, StateGrowth::kMap, 0, path);
+  const io::Checkpoint grown = io::Checkpoint::Open(path);
+  const auto values = [](const io::Checkpoint& c, const std::string& name) {
+    const auto bytes = c.Bytes(c.Get(name));
+    const auto* begin = reinterpret_cast<const float*>(bytes.data());
+    return std::vector<float>(begin, begin + bytes.size() / sizeof(float));
+  };
+  const std::string gain = "momentum_buffer.layer1.1.bn1.weight";
+  const std::vector<float> from = values(state, gain), to = values(grown, gain);
+  ASSERT_EQ(to.size(), 8u);
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(to[i], from[i % 4] / 2);       // two copies share
+  EXPECT_EQ(grown.Find("momentum_buffer.layer1.2.bn1.weight"), nullptr);  // a new block
+  EXPECT_EQ(grown.Find("momentum_buffer.bn1.running_mean"), nullptr);     // measured
+}
+
+TEST(TrainBatchNorm, RefusesDropout) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyNetwork(scratch);
+  options.model.dropout = 0.1;
+  EXPECT_THROW(TrainInto(scratch / "run", options), UsageError);
+}
+
+TEST(TrainBatchNorm, NamedNetworksNeedNoDirectory) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyNetwork(scratch);
+  options.model.path.clear();
+  options.model.type = "resnet18";
+  options.sched.steps = 1;
+  options.run.eval_batches = 1;
+  const TrainResult result = TrainInto(scratch / "run", options);
+  // 11689512 with 1000 classes and three channels; here ten and one.
+  EXPECT_EQ(result.trained_parameters, 11689512 - 990 * 513 - 2 * 64 * 49);
 }
 
 }  // namespace
