@@ -87,6 +87,11 @@ __device__ __forceinline__ void PartsOf(Split split, const SplitSettings<Real>& 
                        : copies == 2 ? Real(0.5)
                        : copies == 3 ? Real(1) / Real(3)
                                      : Real(0.25);
+  if (split == Split::kEqual) {  // bound by memory, so the grid must not be worked out
+#pragma unroll
+    for (int k = 0; k < kCopies; ++k) parts[k] = finite ? w * inverse : w;
+    return;
+  }
   int32_t sum = 0;
 #pragma unroll
   for (int k = 0; k < kCopies; ++k) sum += k < copies ? noise[k] : 0;
@@ -97,9 +102,7 @@ __device__ __forceinline__ void PartsOf(Split split, const SplitSettings<Real>& 
   for (int k = 0; k < kCopies; ++k) {
     if (k >= copies) break;
     Real part = w;
-    if (finite && split == Split::kEqual) {
-      part = w * inverse;
-    } else if (finite && copies > 1 && split == Split::kComplement) {
+    if (finite && copies > 1 && split == Split::kComplement) {
       part = k > 0 ? settings.noise * static_cast<Real>(noise[k])
                    : w - settings.noise * static_cast<Real>(sum - noise[k]);
     } else if (finite && copies > 1) {
