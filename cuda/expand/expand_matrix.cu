@@ -11,13 +11,12 @@
 // weight.
 //
 // 4096^2 -> 8192^2 in bf16 moves 168 MB, about 60 us at a copy's 2.8 TB/s on an H100, and takes
-// 67 M elements x 25 instructions / (132 x 128 lanes a clock) = 100 k clocks, about 60 us at 1.7
-// GHz: both at once, so that three quarters of the copy rate are within reach and no more than that
-// is promised here; docs/kernels.md has what was measured.
+// 67 M elements x 29 instructions (counted in the code for it) / (132 x 128 lanes a clock) = 115 k
+// clocks, 68 us at 1.7 GHz: the two overlap, so three quarters of the copy rate are within reach,
+// and much more is not. docs/performance.md has what was measured.
 #include <cuda_runtime.h>
 
 #include "cuda/base/reduce.cuh"
-#include "cuda/base/vector.cuh"
 #include "cuda/expand/expand_matrix.h"
 
 namespace orchard::cuda {

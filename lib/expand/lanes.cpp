@@ -18,10 +18,16 @@ namespace {
 
 // ---- any format, any split: widened, split, rounded
 
+// The noise of copy k, in [copies, kLanes].
+template <class Integer>
+ORCHARD_HD Integer* OfCopy(Integer* noise, int k) {
+  return noise + static_cast<int64_t>(k) * kLanes;
+}
+
 // The noise of copy k of every lane: `CopyNoise` of each.
 ORCHARD_HD void FillCopyNoise(Split split, Philox2 key, int copies, int k, const uint64_t* base,
                               int lanes, int32_t* noise) {
-  int32_t* own = noise + k * kLanes;
+  int32_t* own = OfCopy(noise, k);
   if (split != Split::kPairs || (k % 2 == 0 && k + 1 < copies)) {
     int32_t room[kNoiseRoom];
     memcpy(own, NoiseLanes(key, base[k], lanes, room),
@@ -38,7 +44,7 @@ ORCHARD_HD void Complement(Real unit, int copies, const Real* weights, int lanes
                            const int32_t* noise, const int32_t* sum, T* const* parts) {
   for (int k = 0; k < copies; ++k) {
     if (!parts[k]) continue;
-    const int32_t* own = noise + k * kLanes;
+    const int32_t* own = OfCopy(noise, k);
     for (int l = 0; l < lanes; ++l) {
       const Real part = k == 0 ? weights[l] - unit * static_cast<Real>(sum[l] - own[l])
                                : unit * static_cast<Real>(own[l]);
@@ -53,7 +59,7 @@ ORCHARD_HD void Projection(Real unit, int copies, const Real* weights, int lanes
   const Real inverse = Real(1) / static_cast<Real>(copies);
   for (int k = 0; k < copies; ++k) {
     if (!parts[k]) continue;
-    const int32_t* own = noise + k * kLanes;
+    const int32_t* own = OfCopy(noise, k);
     for (int l = 0; l < lanes; ++l) {
       parts[k][l] = Narrow<T>(ProjectedPart(unit, own[l], sum[l], inverse, copies, weights[l]));
     }
@@ -70,7 +76,7 @@ ORCHARD_HD void Grid(const SplitSettings<Real>& settings, int copies, const Real
     rest[l] = ToGrid(MakeGridUnit(settings.grid, weights[l], settings.zero_exponent), weights[l]);
   }
   for (int k = 0; k < copies; ++k) {
-    const int32_t* own = noise + k * kLanes;
+    const int32_t* own = OfCopy(noise, k);
     T unwanted[kLanes];
     T* out = parts[k] ? parts[k] : unwanted;
     for (int l = 0; l < lanes; ++l) {
@@ -104,7 +110,8 @@ ORCHARD_HD void SplitWidened(Split split, const SplitSettings<Real>& settings, P
   for (int l = 0; l < lanes; ++l) sum[l] = 0;
   for (int k = 0; k < copies; ++k) {
     FillCopyNoise(split, key, copies, k, base, lanes, noise);
-    for (int l = 0; l < lanes; ++l) sum[l] += noise[k * kLanes + l];
+    const int32_t* own = OfCopy(noise, k);
+    for (int l = 0; l < lanes; ++l) sum[l] += own[l];
   }
   switch (split) {
     case Split::kComplement:
@@ -257,6 +264,7 @@ ORCHARD_HD void PadRun(ComputeOf<T> unit, Philox2 key, uint64_t base, int64_t co
 }  // namespace
 
 // Clones are made of functions, not of templates.
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type
 #define ORCHARD_LANES_OF(T)                                                                   \
   template <>                                                                                 \
   ORCHARD_VECTOR_CLONES void SplitLanes<T>(                                                   \
@@ -275,6 +283,7 @@ ORCHARD_LANES_OF(Float16)
 ORCHARD_LANES_OF(float)
 ORCHARD_LANES_OF(double)
 #undef ORCHARD_LANES_OF
+// NOLINTEND(bugprone-macro-parentheses)
 
 ORCHARD_VECTOR_CLONES void WidenLanes(const BFloat16* stored, int64_t count, float* values) {
   for (int64_t i = 0; i < count; ++i) values[i] = Widen(stored[i]);
