@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -115,6 +117,13 @@ std::vector<ShardWriter::Unit> ShardWriter::MakeUnits(
   });
   std::vector<Unit> units;
   std::set<const io::TensorInfo*> to_hash(hashes.begin(), hashes.end());
+  // While its bytes are at hand, and blocks wait for the disk or a GPU.
+  const auto hash_sources = [&](const TensorOp& op) {
+    for (const std::string& name : op.sources) {
+      const io::TensorInfo* info = source_.weights.Find(name);
+      if (to_hash.erase(info) > 0) units.push_back({.hash = info});
+    }
+  };
   for (size_t place = 0; place < order.size(); ++place) {
     const size_t i = order[place];
     const TensorOp& op = *ops_[i];
@@ -130,18 +139,15 @@ std::vector<ShardWriter::Unit> ShardWriter::MakeUnits(
     }
     if (!gpus_.empty() && GpuExpander::Takes(op) && gpus_[0]->Fits(op)) {
       gpu_ops_.push_back(i);
-    } else {
-      const int64_t step = std::max<int64_t>(1, BlockBytes() / unit_bytes);
-      for (int64_t at = 0; at < total; at += step) {
-        units.push_back({i, at, std::min(total, at + step)});
-        ++state_[i].pending;
-      }
+      hash_sources(op);
+      continue;
     }
-    // While its bytes are at hand, and blocks wait for the disk.
-    for (const std::string& name : op.sources) {
-      const io::TensorInfo* info = source_.weights.Find(name);
-      if (to_hash.erase(info) > 0) units.push_back({.hash = info});
+    const int64_t step = std::max<int64_t>(1, BlockBytes() / unit_bytes);
+    for (int64_t at = 0; at < total; at += step) {
+      units.push_back({i, at, std::min(total, at + step)});
+      ++state_[i].pending;
     }
+    hash_sources(op);
   }
   for (const io::TensorInfo* info : to_hash) units.push_back({.hash = info});
   return units;
@@ -157,13 +163,12 @@ void ShardWriter::RunUnit(const Unit& unit, io::SafetensorsWriter& writer) {
   thread_local io::WriteBuffer buffer;
   const std::span<std::byte> room = buffer.For(target.begin + offset, size);
   std::span<const std::byte> bytes = room;
-  {
-    const Turn turn(processors_);
-    if (writer.direct()) {
-      runners_[unit.tensor]->Run(unit.begin, unit.end, room);
-    } else {
-      bytes = runners_[unit.tensor]->Block(unit.begin, unit.end, room);
-    }
+  std::optional<Turn> turn(std::in_place, processors_);
+  if (writer.direct()) {
+    runners_[unit.tensor]->Run(unit.begin, unit.end, room);
+    turn.reset();  // the disk is at work now; what goes into the page cache is a processor's
+  } else {
+    bytes = runners_[unit.tensor]->Block(unit.begin, unit.end, room);
   }
   writer.Write(target, offset, bytes);
   state_[unit.tensor].microseconds += MicrosecondsSince(start);
