@@ -73,7 +73,7 @@ void AddExperiment(run::Report& report, const ExperimentResult& r) {
   table.columns = {"Measured", "Value", "95 % from", "95 % to", "Runs", "Expected", "Verdict"};
   for (const Measurement& m : r.measurements) {
     const auto number = [](double value) {
-      return run::Cell::Shown(Text(expand::repro::Single(value)), value);
+      return run::Cell::Shown(Text(expand::Single(value)), value);
     };
     const bool interval = m.value.runs > 1;
     table.rows.push_back({m.unit.empty() ? m.name : fmt::format("{} ({})", m.name, m.unit),
@@ -110,6 +110,9 @@ std::vector<ExperimentResult> RunAll(const std::vector<const ExperimentInfo*>& e
     ExperimentResult result =
         info->run(options, {.seed = static_cast<uint64_t>(context.common.seed),
                             .threads = Threads(context),
+                            .device = context.common.ResolvedDevice().Name(),
+                            .directory = context.common.out.value_or(std::filesystem::path()),
+                            .resume = context.common.resume,
                             .step = [&](std::string_view what) {
                               progress.Note(std::string(what));
                               progress.Advance();
@@ -133,7 +136,7 @@ int RunRepro(const expand::repro::ReproOptions& options, const cli::Context& con
   std::vector<ExperimentResult> results;
   if (context.common.out) {
     run::RunDir directory(*context.common.out, MakeRunInfo(context, "cpu"),
-                          run::WhenExisting(context.common.force, false));
+                          run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&] {
       results = RunAll(experiments, options, context);
       directory.WriteReport(MakeReport(results, context.config_toml));

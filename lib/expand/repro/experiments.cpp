@@ -10,6 +10,8 @@ namespace {
 
 constexpr ExperimentInfo kExperiments[] = {
     {"R1", "Lossless sweep over block types, widths and depths", LosslessSweep},
+    {"R2", "Symmetry of copies during training", Symmetry},
+    {"R3", "Shorter schedule of an expanded model", ScheduleClaim},
     {"R4", "Ablation of the LayerNorm rule", NormAblation},
     {"R5", "Sentence embeddings of a real model", SentenceCosines},
     {"R6", "Memory of an out-of-core expansion", OutOfCore},

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +18,9 @@ namespace orchard::expand::repro {
 struct Surroundings {
   uint64_t seed = 0;  // of the first run
   int threads = 1;
+  std::string device = "cpu";       // of trainings on the GPU tiers
+  std::filesystem::path directory;  // of the run; empty: nothing is kept
+  bool resume = false;              // keep the trainings that an earlier try finished
   std::function<void(std::string_view what)> step;  // called before each piece of work
 };
 
@@ -33,6 +38,11 @@ std::vector<const ExperimentInfo*> FindExperiments(const ReproOptions& options);
 
 // R1: grown models compute what their source computes, for every block type, width and depth.
 ExperimentResult LosslessSweep(const ReproOptions& options, const Surroundings& surroundings);
+// R2: copies that were split equally stay equal for ever; LEMON's grow apart.
+ExperimentResult Symmetry(const ReproOptions& options, const Surroundings& surroundings);
+// R3: an expanded model reaches the quality of one trained from scratch on a shorter schedule, with
+// the same peak learning rate.
+ExperimentResult ScheduleClaim(const ReproOptions& options, const Surroundings& surroundings);
 // R4: each part of LEMON's LayerNorm rule is needed.
 ExperimentResult NormAblation(const ReproOptions& options, const Surroundings& surroundings);
 // R5: sentence embeddings of a real model keep their cosines. Throws UsageError without a model.

@@ -4,25 +4,13 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
+#include "expand/estimate.h"
 #include "run/report.h"
 
 namespace orchard::expand::repro {
-
-// A mean and its 95 % confidence interval: Student's t over the runs. One run has no width.
-struct Estimate {
-  double mean = 0, low = 0, high = 0;
-  int64_t runs = 1;
-};
-
-Estimate Single(double value);
-// Throw UsageError for no runs.
-Estimate MeanOf(std::span<const double> runs);
-// Of values > 0 that spread over orders of magnitude: mean and interval of their logarithms.
-Estimate GeometricMeanOf(std::span<const double> runs);
 
 enum class Relation { kAtMost, kAtLeast };
 
@@ -61,7 +49,6 @@ struct ExperimentResult {
 
 // "at most 1e-11".
 std::string Text(const Expectation& expectation);
-// "1.20e-14" or "2.31 [2.25, 2.37]".
-std::string Text(const Estimate& estimate);
+using expand::Text;  // of an estimate
 
 }  // namespace orchard::expand::repro
