@@ -40,6 +40,13 @@ Json OutcomeJson(const MethodOutcome& m) {
   add("top1_agreement", m.top1_agreement);
   add("cosine_difference", m.cosine_difference);
   add("copy_divergence", m.divergence);
+  const auto add_estimate = [&](const char* key, const std::optional<expand::Estimate>& e) {
+    if (e) json[key] = {{"mean", e->mean}, {"low", e->low}, {"high", e->high}, {"runs", e->runs}};
+  };
+  if (m.steps > 0) json["train_steps"] = m.steps;
+  add_estimate("loss_before_training", m.first_loss);
+  add_estimate("loss_at_equal_flops", m.final_loss);
+  add_estimate("trained_copy_divergence", m.trained_divergence);
   return json;
 }
 
@@ -77,8 +84,25 @@ std::vector<Column> UsedColumns(const Comparison& comparison) {
   return used;
 }
 
+bool IsTrained(const Comparison& comparison) {
+  return std::any_of(comparison.methods.begin(), comparison.methods.end(),
+                     [](const MethodOutcome& m) { return m.steps > 0; });
+}
+
 std::string Value(const MethodOutcome& m, const Column& column) {
   return m.*column.value ? fmt::format(fmt::runtime(column.format), *(m.*column.value)) : "-";
+}
+
+// Validation loss and divergence over the training, a line for each method.
+void PrintTraining(const Comparison& comparison) {
+  fmt::print("\n{:<14} {:>7} {:>24} {:>24} {:>17}\n", "method", "steps", "loss at step 0 (nat)",
+             "at equal FLOPs (nat)", "copy divergence");
+  const auto text = [](const std::optional<expand::Estimate>& e) { return e ? Text(*e) : "-"; };
+  for (const MethodOutcome& m : comparison.methods) {
+    if (m.steps == 0) continue;
+    fmt::print("{:<14} {:>7} {:>24} {:>24} {:>17}\n", expand::Name(m.method), m.steps,
+               text(m.first_loss), text(m.final_loss), text(m.trained_divergence));
+  }
 }
 
 void Print(const Comparison& comparison) {
@@ -98,6 +122,7 @@ void Print(const Comparison& comparison) {
   for (const MethodOutcome& m : comparison.methods) {
     if (!m.refused.empty()) fmt::print("{} cannot: {}\n", expand::Name(m.method), m.refused);
   }
+  if (IsTrained(comparison)) PrintTraining(comparison);
 }
 
 run::Table MethodTable(const Comparison& comparison) {
@@ -137,6 +162,60 @@ run::Chart DifferenceChart(const Comparison& comparison) {
   return chart;
 }
 
+run::Table TrainingTable(const Comparison& comparison) {
+  run::Table table;
+  table.columns = {"Method", "Steps", "Loss at step 0 (nat)", "Loss at equal FLOPs (nat)",
+                   "Copy divergence after training"};
+  const auto cell = [](const std::optional<expand::Estimate>& e) {
+    return e ? run::Cell::Shown(Text(*e), e->mean) : run::Cell("-");
+  };
+  for (const MethodOutcome& m : comparison.methods) {
+    if (m.steps == 0) continue;
+    table.rows.push_back({expand::Name(m.method), run::Cell(m.steps), cell(m.first_loss),
+                          cell(m.final_loss), cell(m.trained_divergence)});
+  }
+  return table;
+}
+
+// A metric of each method's first run, over the part of the FLOPs that are spent.
+run::Chart CurveChart(const Comparison& comparison, const char* title, run::Axis axis,
+                      const expand::Curve expand::RunOutcome::*curve) {
+  run::Chart chart{.title = title, .x = {.title = "part of the FLOPs"}, .y = std::move(axis)};
+  for (const MethodOutcome& m : comparison.methods) {
+    if (m.trainings.empty()) continue;
+    const expand::Curve& c = m.trainings.front().*curve;
+    if (c.steps.empty()) continue;
+    run::Series series{.name = expand::Name(m.method)};
+    for (size_t i = 0; i < c.steps.size(); ++i) {
+      series.x.push_back(c.steps[i] / static_cast<double>(m.steps));
+      series.y.push_back(chart.y.logarithmic ? std::max(c.values[i], 1e-17) : c.values[i]);
+    }
+    chart.series.push_back(std::move(series));
+  }
+  return chart;
+}
+
+void AddTraining(const CompareCommandOptions& options, const Comparison& comparison,
+                 run::Report& report) {
+  const expand::ContinuedTraining& t = options.compare.training;
+  report.AddSection("Trained on")
+      .AddParagraph(fmt::format(
+          "Every model trains on with the same data ({}), seeds and shape of schedule (AdamW, "
+          "cosine with 5 % warm-up, peak {}), for the floating-point operations of {} steps of the "
+          "widest model: 6 N + 12 L D T each token, embeddings and head left out. What the source "
+          "cost is not counted. The peak is the same for all and tuned for none.",
+          t.data, FormatSignificant(t.learning_rate, 3), t.steps))
+      .AddTable(TrainingTable(comparison))
+      .AddChart(CurveChart(comparison, "Validation loss (first seed)",
+                           {.title = "loss", .unit = "nat"}, &expand::RunOutcome::valid_loss))
+      .AddChart(CurveChart(comparison, "Training loss (first seed)",
+                           {.title = "loss", .unit = "nat"}, &expand::RunOutcome::loss));
+  const run::Chart divergence = CurveChart(
+      comparison, "Copy divergence (first seed); zero is drawn as 1e-17",
+      {.title = "mean |u - u'| / |u|", .logarithmic = true}, &expand::RunOutcome::divergence);
+  if (!divergence.series.empty()) report.AddChart(divergence);
+}
+
 run::Report MakeReport(const CompareCommandOptions& options, const Comparison& comparison,
                        const std::string& config) {
   run::Report report("Ways to grow one model", options.source.string());
@@ -145,6 +224,7 @@ run::Report MakeReport(const CompareCommandOptions& options, const Comparison& c
   report.AddSection("Methods")
       .AddTable(MethodTable(comparison))
       .AddChart(DifferenceChart(comparison));
+  if (IsTrained(comparison)) AddTraining(options, comparison, report);
   run::Table refused{.columns = {"Method", "Reason"}};
   for (const MethodOutcome& m : comparison.methods) {
     if (!m.refused.empty()) refused.rows.push_back({expand::Name(m.method), m.refused});
@@ -160,18 +240,24 @@ int RunCompare(const CompareCommandOptions& options, const cli::Context& context
   SetThreads(context);
   Comparison comparison;
   const auto work = [&] {
-    run::Progress progress("compare", 0, "methods",
+    run::Progress progress("compare", 0, "steps",
                            {.enabled = !context.common.no_progress && !context.common.quiet});
-    comparison =
-        expand::Compare(options.source, options.compare, static_cast<uint64_t>(context.common.seed),
-                        Threads(context), [&](std::string_view method) {
-                          progress.Note(std::string(method));
-                          progress.Advance();
-                        });
+    expand::CompareSetting setting{.seed = static_cast<uint64_t>(context.common.seed),
+                                   .threads = Threads(context),
+                                   .on_step = [&](std::string_view what) {
+                                     progress.Note(std::string(what));
+                                     progress.Advance();
+                                   }};
+    if (options.compare.training.steps > 0) {
+      setting.device = context.common.ResolvedDevice().Name();
+      if (context.common.out) setting.trainings = *context.common.out / "trainings";
+    }
+    comparison = expand::Compare(options.source, options.compare, setting);
   };
   if (context.common.out) {
     run::RunDir directory(*context.common.out, MakeRunInfo(context, "cpu"),
-                          run::WhenExisting(context.common.force, false));
+                          run::WhenExisting(context.common.force, context.common.resume));
+    if (!context.common.resume) std::filesystem::remove_all(directory.path() / "trainings");
     directory.Record([&] {
       work();
       directory.WriteReport(MakeReport(options, comparison, context.config_toml));
