@@ -8,9 +8,11 @@
 #include "base/error.h"
 #include "expand/expand_model.h"
 #include "expand/flops.h"
+#include "expand/lesa.h"
 #include "expand/plan.h"
 #include "expand/scratch_directory.h"
 #include "expand/unit_divergence.h"
+#include "nn/model_directory.h"
 #include "nn/network.h"
 
 namespace orchard::expand {
@@ -27,8 +29,16 @@ MethodOutcome Grow(const SourceModel& source, Method method, const CompareOption
   // Lossy methods need no leave: to see what they lose is the point.
   const MethodOptions how{.method = method};
   const Plan plan = MakePlan(source, options.target, how);
+  std::optional<LesaResult> predicted;
+  if (method == Method::kLesa) {
+    predicted.emplace(PredictLayers(source, plan,
+                                    {.epochs = how.lesa_epochs,
+                                     .seed = setting.seed,
+                                     .threads = setting.threads,
+                                     .scratch = options.scratch}));
+  }
   const ExpandReport report = ExpandModel(
-      source, plan, how, destination,
+      predicted ? predicted->source : source, predicted ? predicted->plan : plan, how, destination,
       {.threads = setting.threads, .seed = setting.seed, .force = true, .hash_sources = false});
   outcome.lossless = plan.lossless;
   outcome.exactness = Name(plan.exactness);
@@ -50,9 +60,10 @@ void AddVerification(const VerifyResult& result, MethodOutcome& outcome) {
 }
 
 DataKind KindOf(const fs::path& model) {
-  const nn::TransformerConfig config = nn::ModelDirectory::Open(model).config();
-  if (config.is_image()) return DataKind::kImage;
-  return config.causal ? DataKind::kClm : DataKind::kMlm;
+  const arch::Architecture architecture = OpenModel(model, {}).architecture;
+  if (architecture.is_resnet() || architecture.image) return DataKind::kImage;
+  const bool causal = nn::ModelDirectory::Open(model).config().causal;
+  return causal ? DataKind::kClm : DataKind::kMlm;
 }
 
 TrainOptions TrainingOf(const fs::path& grown, const CompareOptions& options, DataKind kind,

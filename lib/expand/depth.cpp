@@ -78,6 +78,25 @@ std::vector<LayerPlan> BlendLayers(int64_t source, int64_t target) {
   return layers;
 }
 
+std::vector<LayerPlan> BetweenLayers(int64_t source, int64_t target) {
+  const int64_t added = target - source;
+  if (added > 0 && source < 3) {
+    throw ImpossibleError("lesa learns a layer from those before and after it, which takes three",
+                          "the source has " + std::to_string(source) + " layers");
+  }
+  if (added > source - 1) {
+    throw ImpossibleError("lesa puts one new layer between two neighbours", "",
+                          "legal --layers: up to " + std::to_string(2 * source - 1) +
+                              "; expand the result again for more");
+  }
+  std::vector<LayerPlan> layers;
+  for (int64_t i = 0; i < source; ++i) {
+    layers.push_back({i});
+    if (i >= source - 1 - added && i < source - 1) layers.push_back({i, true});
+  }
+  return layers;
+}
+
 std::vector<LayerPlan> SolarLayers(int64_t source, int64_t drop) {
   if (drop >= source) {
     throw UsageError("--solar-drop " + std::to_string(drop) + " leaves no layer of " +

@@ -34,6 +34,9 @@ std::vector<LayerPlan> InterpolateLayers(int64_t source, int64_t target);
 // LiGO's start: target layers evenly spaced from the first source layer to the last, each a blend
 // of the two that it stands between.
 std::vector<LayerPlan> BlendLayers(int64_t source, int64_t target);
+// LESA: a new layer between the two of each of the last target - source neighbouring pairs. Throws
+// ImpossibleError where there are not so many pairs, or fewer than three layers to learn from.
+std::vector<LayerPlan> BetweenLayers(int64_t source, int64_t target);
 // SOLAR: the first source - drop layers of one copy, then the last source - drop of another.
 std::vector<LayerPlan> SolarLayers(int64_t source, int64_t drop);
 

@@ -131,6 +131,16 @@ void CheckApart(const SourceModel& source, const fs::path& destination) {
   }
 }
 
+// LESA's plan says where new layers stand; what they hold has to be predicted first.
+void CheckPredicted(const Plan& plan) {
+  if (plan.method != Method::kLesa) return;
+  for (const TensorOp& op : plan.tensors) {
+    if (op.new_layer && op.kind == OpKind::kMatrix) {
+      throw Error(ExitCode::kInternal, "the new layers of lesa are not predicted", op.name);
+    }
+  }
+}
+
 // More threads than processors, so that some compute while others wait for the disk.
 constexpr int kThreadsPerProcessor = 2;
 
@@ -162,6 +172,7 @@ ExpandReport ExpandModel(const SourceModel& source, const Plan& plan, const Meth
   const Clock::time_point start = Clock::now();
   const std::vector<Shard> shards = DivideIntoShards(plan, options.shard_size);
   const ShardRange range = ShardsOfPart(shards.size(), options.part, options.parts);
+  CheckPredicted(plan);
   const auto hashes = FirstUses(source, plan, shards);
   CheckApart(source, destination);
   JobFolder folder(destination, MakeJob(source, plan, method, options, shards), options);

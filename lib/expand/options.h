@@ -126,6 +126,7 @@ struct MethodOptions {
   std::filesystem::path slices;
   int64_t solar_drop = 0;
   double hypercloning_snr = 0;
+  int64_t lesa_epochs = 10;
   Inner inner = Inner::kCopy;
   bool untie = false;
   StoredType dtype = StoredType::kKeep;
@@ -152,6 +153,7 @@ struct MethodOptions {
       cli::AtLeast(0));
     f("hypercloning_snr", hypercloning_snr,
       "dB of weight over noise for --method hypercloning; 0: no noise", cli::AtLeast(0));
+    f("lesa_epochs", lesa_epochs, "passes of training --method lesa's networks", cli::AtLeast(1));
     f("inner", inner, "inner weights of new layers");
     f("untie", untie, "write a separate output head");
     f("dtype", dtype, "stored type of the target");

@@ -80,6 +80,8 @@ class Builder {
         const int64_t drop = options_.solar_drop > 0 ? options_.solar_drop : from - (to + 1) / 2;
         return to == from ? StackLayers(from, from) : SolarLayers(from, drop);
       }
+      case Method::kLesa:
+        return BetweenLayers(from, to);
       case Method::kSlices:
         return ReadSlices(options_.slices, from);
       default:

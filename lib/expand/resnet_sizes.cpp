@@ -81,6 +81,7 @@ void CheckResNetReachable(const ResNetShape& source, const ResNetShape& target,
     case Method::kSolar:
     case Method::kSlices:
     case Method::kLigoInit:
+    case Method::kLesa:
       throw ImpossibleError(
           std::string(Name(options.method)) + " is not defined for residual networks",
           "--method " + std::string(Name(options.method)),

@@ -33,6 +33,19 @@ void CheckNotSmaller(const char* what, int64_t source, int64_t target) {
   }
 }
 
+namespace {
+
+void CheckDepthOnly(const Sizes& source, const Sizes& target) {
+  if (target.hidden == source.hidden && target.heads == source.heads &&
+      target.kv_heads == source.kv_heads && target.ffn == source.ffn) {
+    return;
+  }
+  throw ImpossibleError("lesa adds layers and keeps every width", "--method lesa",
+                        "grow the width first, with --method lemon, then the depth of the result");
+}
+
+}  // namespace
+
 Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architecture) {
   Recipe r;
   r.split = options.split;
@@ -41,9 +54,6 @@ Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architec
     case Method::kLemon:
     case Method::kLlamaPro:
       break;
-    case Method::kLesa:
-      throw ImpossibleError("lesa predicts new layers with a trained network, which is not there",
-                            "--method lesa", "lemon and interpolate add layers without training");
     case Method::kNet2Net:
       r.width = Recipe::Width::kRandomCopies;
       r.split = Split::kEqual;
@@ -81,6 +91,10 @@ Recipe RecipeOf(const MethodOptions& options, const arch::Architecture& architec
       r.width = Recipe::Width::kIdentityPad;
       // Batch norms keep channels apart.
       r.lossless = architecture.norm != arch::Norm::kLayer;
+      break;
+    case Method::kLesa:  // what its new layers hold is predicted after the plan (lesa.h)
+      r.depth = Recipe::Depth::kCopy;
+      r.correct_norms = r.lossless = false;
       break;
     case Method::kLigoInit:
       r.depth = Recipe::Depth::kCopy;
@@ -184,6 +198,7 @@ void CheckReachable(const SourceModel& source, const Sizes& target, const Recipe
     }
     arch::CheckRefusals(a, a.refuse_depth, source.config, "--layers " + Text(target.layers));
   }
+  if (options.method == Method::kLesa) CheckDepthOnly(source.sizes, target);
   if (!recipe.lossless || options.allow_lossy) return;
   const bool multiple = target.hidden % source.sizes.hidden == 0;
   const bool layer_norm = a.norm == arch::Norm::kLayer;

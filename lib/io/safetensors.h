@@ -42,6 +42,11 @@ class Checkpoint {
   Checkpoint& operator=(Checkpoint&&) noexcept;
   ~Checkpoint();
 
+  // Puts the tensors of one more file beside those that are here. Not while another thread uses the
+  // checkpoint; spans from `Bytes` and tensors found before are void. Throws DataError where a name
+  // is there already.
+  void Add(const std::filesystem::path& file);
+
   const std::vector<TensorInfo>& tensors() const;
   const TensorInfo* Find(std::string_view name) const;  // nullptr when absent
   const TensorInfo& Get(std::string_view name) const;   // throws DataError naming the nearest name

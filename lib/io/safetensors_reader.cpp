@@ -46,6 +46,11 @@ struct Checkpoint::State {
     if (files.size() == 1) metadata = header.metadata;
     return header;
   }
+
+  void SortByName() {
+    std::sort(tensors.begin(), tensors.end(),
+              [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
+  }
 };
 
 namespace {
@@ -180,9 +185,18 @@ Checkpoint Checkpoint::Open(const fs::path& given) {
     CheckShard(indexed, header.tensors, shard, path);
     std::move(header.tensors.begin(), header.tensors.end(), std::back_inserter(state->tensors));
   }
-  std::sort(state->tensors.begin(), state->tensors.end(),
-            [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
+  state->SortByName();
   return Checkpoint(std::move(state));
+}
+
+void Checkpoint::Add(const fs::path& file) {
+  SafetensorsHeader header = state_->Add(file);
+  for (const TensorInfo& tensor : header.tensors) {
+    if (Find(tensor.name)) throw DataError("a tensor of this name is there already", Where(tensor));
+  }
+  state_->copies.clear();
+  std::move(header.tensors.begin(), header.tensors.end(), std::back_inserter(state_->tensors));
+  state_->SortByName();
 }
 
 const std::vector<TensorInfo>& Checkpoint::tensors() const { return state_->tensors; }

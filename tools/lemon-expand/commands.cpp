@@ -2,10 +2,10 @@
 
 namespace orchard::lemon_expand {
 
-void AddCoreCommands(cli::Program& program) {
+void AddCoreCommands(cli::Program& program, const PredictLayers& predict) {
   AddInspect(program);
   AddPlan(program);
-  AddExpand(program);
+  AddExpand(program, predict);
   AddSchedule(program);
   AddBench(program);
 }

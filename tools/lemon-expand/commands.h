@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "cli/program.h"
+#include "expand/lesa.h"
 #include "expand/repro/options.h"
 #include "lemon-expand/compare.h"
 #include "lemon-expand/eval.h"
@@ -24,12 +25,17 @@ inline constexpr char kSummary[] =
 
 void AddInspect(cli::Program& program);
 void AddPlan(cli::Program& program);
-void AddExpand(cli::Program& program);  // and finalize
+// Makes the new layers of --method lesa, which takes LibTorch; empty in bin/lemon-expand, which
+// starts the tensor half for them.
+using PredictLayers = std::function<expand::LesaResult(
+    const expand::SourceModel&, const expand::Plan&, const expand::LesaOptions&)>;
+
+void AddExpand(cli::Program& program, const PredictLayers& predict);  // and finalize
 void AddSchedule(cli::Program& program);
 void AddBench(cli::Program& program);
 
-// All subcommands that need no tensors.
-void AddCoreCommands(cli::Program& program);
+// All subcommands that need no tensors, or (expand) for one method only.
+void AddCoreCommands(cli::Program& program, const PredictLayers& predict);
 
 template <class Options>
 using Run = std::function<int(const Options&, const cli::Context&)>;

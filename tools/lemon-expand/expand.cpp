@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "base/logging.h"
 #include "base/number_format.h"
 #include "base/thread_pool.h"
 #include "cli/device.h"
+#include "cli/tensor_half.h"
 #include "expand/optimizer_state.h"
 #include "io/json_file.h"
 #include "lemon-expand/commands.h"
@@ -106,7 +108,53 @@ Json Result(const expand::Plan& plan, const expand::ExpandReport& report,
           {"target", expand::ToJson(plan.target)},     {"warnings", plan.warnings}};
 }
 
-int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
+// The source and the plan with the new layers of --method lesa. Without `predict`, this process
+// becomes the tensor half, which has it.
+expand::LesaResult Predict(const PredictLayers& predict, const expand::SourceModel& source,
+                           const expand::Plan& plan, const ExpandCommandOptions& options,
+                           const cli::Context& context) {
+  if (!predict) cli::StartTensorHalf(kName, context.arguments);
+  run::Progress progress("lesa", 0, "kinds of matrices",
+                         {.enabled = !context.common.no_progress && !context.common.quiet});
+  expand::LesaResult result =
+      predict(source, plan,
+              {.epochs = options.method.lesa_epochs,
+               .seed = static_cast<uint64_t>(context.common.seed),
+               .threads = context.common.Threads(),
+               .max_ram = options.max_ram,
+               .scratch = std::filesystem::absolute(options.destination).parent_path(),
+               .on_start = [&](std::string_view kind) {
+                 progress.Note(std::string(kind));
+                 progress.Advance();
+               }});
+  progress.Finish();
+  return result;
+}
+
+Json LesaJson(const std::vector<expand::LesaKind>& kinds) {
+  Json list = Json::array();
+  for (const expand::LesaKind& k : kinds) {
+    list.push_back({{"tensor", k.name},
+                    {"directions", k.directions},
+                    {"first_loss", k.first_loss},
+                    {"loss", k.loss},
+                    {"prediction_error", k.prediction_error},
+                    {"copy_error", k.copy_error}});
+  }
+  return list;
+}
+
+void PrintLesa(const std::vector<expand::LesaKind>& kinds) {
+  for (const expand::LesaKind& k : kinds) {
+    fmt::print(
+        "  {}: known layers predicted with an error of {:.1f} % (copies: {:.1f} %), {} "
+        "directions\n",
+        k.name, 100 * k.prediction_error, 100 * k.copy_error, k.directions);
+  }
+}
+
+int RunExpand(const ExpandCommandOptions& given, const PredictLayers& predict,
+              const cli::Context& context) {
   ExpandCommandOptions options = given;
   ReadPlan(options.plan, options.target);
   const auto [part, parts] = ParsePart(options.part);
@@ -132,26 +180,36 @@ int RunExpand(const ExpandCommandOptions& given, const cli::Context& context) {
     const cli::Device device = cli::ResolveDevice(context.common.device);
     if (device.IsCuda()) run.gpu = device.index;
   }
+  std::optional<expand::LesaResult> predicted;
   std::optional<io::Checkpoint> state;
   if (!options.optimizer_state.empty()) {
     state.emplace(io::Checkpoint::Open(options.optimizer_state));
     run.write_beside = [&](const std::filesystem::path& folder) {
-      expand::GrowOptimizerState(*state, source, plan, options.optim, run.seed,
+      expand::GrowOptimizerState(*state, predicted ? predicted->source : source,
+                                 predicted ? predicted->plan : plan, options.optim, run.seed,
                                  folder / "optimizer.safetensors");
     };
   }
   expand::ExpandReport report;
   if (!context.common.dry_run) {
+    if (plan.method == expand::Method::kLesa) {
+      predicted.emplace(Predict(predict, source, plan, options, context));
+    }
     run::ProgressOptions progress_options;
     progress_options.enabled = !context.common.no_progress && !context.common.quiet;
     run::Progress progress("expand", expand::PartBytes(plan, run), "B", progress_options);
     run.on_progress = [&](int64_t bytes) { progress.Advance(bytes); };
-    report = expand::ExpandModel(source, plan, options.method, options.destination, run);
+    report = expand::ExpandModel(predicted ? predicted->source : source,
+                                 predicted ? predicted->plan : plan, options.method,
+                                 options.destination, run);
   }
   if (context.common.json) {
-    fmt::print("{}\n", Result(plan, report, options.destination).dump());
+    Json json = Result(plan, report, options.destination);
+    if (predicted) json["lesa"] = LesaJson(predicted->kinds);
+    fmt::print("{}\n", json.dump());
   } else {
     PrintPlanSummary(source, plan);
+    if (predicted) PrintLesa(predicted->kinds);
     if (!context.common.dry_run) {
       fmt::print("wrote {} in {} ({}/s) to {}{}\n", FormatBytes(report.bytes_written),
                  FormatDuration(report.seconds),
@@ -206,13 +264,15 @@ void PrintPlanSummary(const expand::SourceModel& source, const expand::Plan& pla
              expand::Name(plan.exactness));
 }
 
-void AddExpand(cli::Program& program) {
+void AddExpand(cli::Program& program, const PredictLayers& predict) {
   program.Add<ExpandCommandOptions>(
       {.name = "expand",
        .summary = "writes a bigger model that computes the same function",
        .example =
            "lemon-expand expand all-MiniLM-L6-v2 bigger --hidden 768 --layers 12 --ffn 3072"},
-      RunExpand);
+      [predict](const ExpandCommandOptions& options, const cli::Context& context) {
+        return RunExpand(options, predict, context);
+      });
   program.Add<FinalizeOptions>(
       {.name = "finalize",
        .summary = "completes an expansion whose parts were written by `expand --part`",

@@ -5,7 +5,7 @@
 int main(int argc, char** argv) {
   using namespace orchard;
   cli::Program program({.name = lemon_expand::kName, .summary = lemon_expand::kSummary});
-  lemon_expand::AddCoreCommands(program);
+  lemon_expand::AddCoreCommands(program, expand::PredictLayers);
   lemon_expand::AddTensorCommands(program, lemon_expand::AllTensorRuns());
   return program.Main(argc, argv);
 }

@@ -167,6 +167,31 @@ class Growth(ExpandTest):
         for name in ["self_attn.o_proj", "mlp.down_proj"]:
             self.assertEqual(set(target[f"model.layers.2.{name}.weight"][2]), {0})
 
+    def test_lesa_predicts_new_layers_and_keeps_old_ones(self):
+        config = LLAMA | {"num_hidden_layers": 4}
+        tensors = random_tensors(llama_shapes(config))
+        source = write_model(self.folder / "four", config, tensors)
+        result = run(PROGRAM, "expand", source, self.folder / "lesa", "--method", "lesa", "--layers", "5", "--json", "--no-progress")
+        self.assert_works(result)
+        self.assertEqual({k["tensor"] for k in self.json_of(result)["lesa"]},
+                         {f"model.layers.0.{name}.weight" for name in ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                          "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]})
+        grown = tensors_of(self.folder / "lesa")
+        for layer, old in [(0, 0), (1, 1), (2, 2), (4, 3)]:
+            self.assertEqual(grown[f"model.layers.{layer}.mlp.up_proj.weight"], tensors[f"model.layers.{old}.mlp.up_proj.weight"])
+        self.assertNotIn(grown["model.layers.3.mlp.up_proj.weight"], tensors.values())
+        account = json.loads((self.folder / "lesa/lemon_expand.json").read_text())
+        self.assertEqual([layer["new"] for layer in account["layers"]], [False, False, False, True, False])
+        self.assertEqual({path.name for path in self.folder.iterdir()}, {"source", "four", "lesa"})  # nothing else is left
+
+    def test_lesa_says_what_it_cannot_do(self):
+        self.assert_fails(run(PROGRAM, "expand", self.source, self.folder / "x", "--method", "lesa", "--layers", "3"), 4, "three")
+        source = write_model(self.folder / "four", LLAMA | {"num_hidden_layers": 4}, random_tensors(llama_shapes(LLAMA | {"num_hidden_layers": 4})))
+        lesa = [PROGRAM, "expand", source, self.folder / "x", "--method", "lesa"]
+        self.assert_fails(run(*lesa, "--layers", "5", "--hidden", "32"), 4, "--method lemon")
+        self.assert_fails(run(*lesa, "--layers", "8"), 4, "up to 7")
+        self.assertFalse((self.folder / "x").exists())
+
     def test_parts_of_a_doubled_width_sum_to_the_weight(self):
         target = tensors_of(self.expand("wide", "--hidden", "32"))
         for name in ["lm_head.weight", "model.layers.1.mlp.gate_proj.weight"]:

@@ -222,10 +222,5 @@ TEST(Random, UsesNoWeightOfTheSource) {
   for (const TensorOp& op : plan.tensors) EXPECT_TRUE(op.sources.empty()) << op.name;
 }
 
-TEST(Lesa, IsRefused) {
-  const Tiny tiny(TinyLlama());
-  EXPECT_THROW(tiny.Grow({.layers = 3}, With(Method::kLesa)), ImpossibleError);
-}
-
 }  // namespace
 }  // namespace orchard::expand

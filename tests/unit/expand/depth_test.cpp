@@ -69,6 +69,15 @@ TEST(BlendLayers, StandEvenlyBetweenTheFirstAndTheLast) {
   EXPECT_EQ(Text(BlendLayers(1, 3)), "0 0 0");
 }
 
+TEST(BetweenLayers, PutNewOnesIntoTheLastGaps) {
+  const auto layers = BetweenLayers(4, 6);
+  EXPECT_EQ(Text(layers), "0 1 1' 2 2' 3");
+  EXPECT_EQ(Text(BetweenLayers(3, 5)), "0 0' 1 1' 2");
+  EXPECT_EQ(Text(BetweenLayers(2, 2)), "0 1");
+  EXPECT_THROW(BetweenLayers(4, 8), ImpossibleError);
+  EXPECT_THROW(BetweenLayers(2, 3), ImpossibleError);
+}
+
 TEST(SolarLayers, RefusesToDropEveryLayer) { EXPECT_THROW(SolarLayers(4, 4), UsageError); }
 
 // Without its new layers, every placement is the source in order.

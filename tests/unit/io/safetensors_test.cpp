@@ -228,6 +228,24 @@ TEST(Checkpoint, OpensTheOnlySafetensorsFileOfADirectory) {
   EXPECT_NE(Checkpoint::Open(directory.path()).Find("b"), nullptr);
 }
 
+TEST(Checkpoint, AddsTheTensorsOfAnotherFile) {
+  const TemporaryDirectory directory;
+  WriteRandom(directory / "a", SafetensorsLayout({Tensor("b", DType::kU8, {3})}));
+  WriteRandom(directory / "b",
+              SafetensorsLayout({Tensor("a", DType::kF32, {2}), Tensor("c", DType::kU8, {5})}));
+  const Checkpoint other = Checkpoint::Open(directory / "b");
+  Checkpoint both = Checkpoint::Open(directory / "a");
+  both.Add(directory / "b");
+  ASSERT_EQ(both.tensors().size(), 3u);
+  EXPECT_EQ(both.tensors()[0].name, "a");
+  for (const char* name : {"a", "c"}) {
+    const auto added = both.Bytes(both.Get(name)), alone = other.Bytes(other.Get(name));
+    EXPECT_TRUE(std::equal(added.begin(), added.end(), alone.begin(), alone.end())) << name;
+  }
+  EXPECT_EQ(both.Bytes(both.Get("b")).size(), 3u);
+  EXPECT_THROW(both.Add(directory / "a"), DataError);  // "b" is there
+}
+
 TEST(Checkpoint, NamesTheNearestTensor) {
   const TemporaryDirectory directory;
   WriteRandom(directory / "m.safetensors",
