@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "expand/repro/experiments.h"
 #include "expand/repro/kept_trainings.h"
 #include "expand/repro/small_model.h"
@@ -133,6 +134,9 @@ struct Numbers {
 void Collect(std::span<const RunOutcome> runs, Numbers& n) {
   const Curve& equal = runs[kEqual].divergence;
   const Curve& lemon = runs[kLemon].divergence;
+  if (equal.values.empty() || lemon.values.empty()) {
+    throw Error(ExitCode::kInternal, "training measured no copy divergence");
+  }
   n.equal.push_back(Largest(equal));
   n.lemon.push_back(lemon.last());
   n.ratio.push_back(Smallest(lemon) / std::max(Largest(equal), 1e-300));
