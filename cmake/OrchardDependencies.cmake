@@ -61,6 +61,21 @@ string(REPLACE ";" "." ORCHARD_TORCH_VERSION "${orchard_torch_version}")
 orchard_interface(libtorch INCLUDES ${ORCHARD_LIBTORCH}/include ${ORCHARD_LIBTORCH}/include/torch/csrc/api/include
                   LIBRARIES ${ORCHARD_LIBTORCH}/lib/libtorch_cpu.so ${ORCHARD_LIBTORCH}/lib/libc10.so)
 
+# HiGHS: ORCHARD_HIGHS=/path (holds include/ and lib/), else what scripts/setup put into the cache. Only its C interface links, since the
+# wheel is built with the old std::string; its own CMake package points at files that are not there.
+set(ORCHARD_HIGHS "$ENV{ORCHARD_HIGHS}" CACHE PATH "HiGHS, version 1.15: a folder with include/ and lib/")
+if(NOT ORCHARD_HIGHS)
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/scripts/setup --where highs OUTPUT_VARIABLE orchard_highs
+                  OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE orchard_highs_status)
+  if(orchard_highs_status EQUAL 0)
+    set(ORCHARD_HIGHS "${orchard_highs}" CACHE PATH "HiGHS, version 1.15" FORCE)
+  endif()
+endif()
+if(NOT EXISTS "${ORCHARD_HIGHS}/lib/libhighs.so")
+  message(FATAL_ERROR "HiGHS is missing: run scripts/setup, or set ORCHARD_HIGHS to a folder with include/ and lib/")
+endif()
+orchard_interface(highs INCLUDES ${ORCHARD_HIGHS}/include/highs LIBRARIES ${ORCHARD_HIGHS}/lib/libhighs.so)
+
 # fmt, toml++ and CLI11 are header-only here. The fmt that LibTorch carries serves every target, so that only one version exists.
 orchard_interface(fmt INCLUDES ${ORCHARD_LIBTORCH}/include DEFINITIONS FMT_HEADER_ONLY=1)
 find_package(nlohmann_json REQUIRED)

@@ -1,0 +1,95 @@
+#include "place/export.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace orchard::place {
+namespace {
+
+std::string DeviceMap(const Graph& graph, const Schedule& schedule) {
+  std::string text = "{";
+  for (int32_t i = 0; i < graph.size(); ++i) {
+    text += fmt::format("{}\n {}: {}", i ? "," : "", nlohmann::json(graph.ops[i].name).dump(),
+                        schedule.device[i]);
+  }
+  return text + "\n}\n";
+}
+
+std::string TfDevices(const Graph& graph, const Schedule& schedule) {
+  std::string text;
+  for (int32_t i = 0; i < graph.size(); ++i)
+    text += fmt::format("{}\t/device:GPU:{}\n", graph.ops[i].name, schedule.device[i]);
+  return text;
+}
+
+// A string of Graphviz.
+std::string DotQuoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c == '\n' ? ' ' : c;
+  }
+  return quoted + "\"";
+}
+
+std::string Dot(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
+  std::string text = "digraph placement {\n  node [shape=box];\n";
+  for (int32_t d = 0; d < cluster.size(); ++d) {
+    text += fmt::format("  subgraph cluster_{} {{\n    label={};\n", d,
+                        DotQuoted(cluster.devices[d].name));
+    for (int32_t i : schedule.order[d]) {
+      text += fmt::format("    n{} [label={}];\n", i, DotQuoted(graph.ops[i].name));
+    }
+    text += "  }\n";
+  }
+  for (size_t e = 0; e < graph.edges.size(); ++e) {
+    const auto [src, dst] = graph.edges[e];
+    int64_t bytes = 0;
+    for (int32_t t : graph.TensorsOf(static_cast<int32_t>(e))) bytes += graph.tensors[t].bytes;
+    const bool crosses = schedule.device[src] != schedule.device[dst];
+    text += fmt::format("  n{} -> n{}{};\n", src, dst,
+                        crosses ? fmt::format(" [color=red, label=\"{} B\"]", bytes) : "");
+  }
+  return text + "}\n";
+}
+
+// RFC 4180: a field with a comma, quote or line break is quoted.
+std::string CsvField(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+std::string Csv(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
+  std::string text = "operator,device,start_us,end_us\n";
+  for (int32_t i = 0; i < graph.size(); ++i) {
+    text += fmt::format("{},{},{},{}\n", CsvField(graph.ops[i].name),
+                        CsvField(cluster.devices[schedule.device[i]].name),
+                        ToMicroseconds(schedule.start[i]), ToMicroseconds(schedule.end[i]));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string ExportPlacement(const Graph& graph, const Cluster& cluster, const Schedule& schedule,
+                            ExportFormat format) {
+  switch (format) {
+    case ExportFormat::kDeviceMap:
+      return DeviceMap(graph, schedule);
+    case ExportFormat::kTfDevices:
+      return TfDevices(graph, schedule);
+    case ExportFormat::kDot:
+      return Dot(graph, cluster, schedule);
+    case ExportFormat::kCsv:
+      break;
+  }
+  return Csv(graph, cluster, schedule);
+}
+
+}  // namespace orchard::place

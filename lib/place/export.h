@@ -1,0 +1,30 @@
+// Placements in the formats of others.
+#pragma once
+
+#include <string>
+
+#include "cli/fields.h"
+#include "place/cluster.h"
+#include "place/graph.h"
+#include "place/schedule.h"
+
+namespace orchard::place {
+
+enum class ExportFormat {
+  kDeviceMap,  // JSON {operator: device number}, as Hugging Face Accelerate takes for modules
+  kTfDevices,  // operator, tab, /device:GPU:<number>
+  kDot,        // Graphviz: one cluster per device, edges between devices labelled with bytes
+  kCsv         // operator, device, start and end in microseconds
+};
+inline constexpr cli::EnumName<ExportFormat> kExportFormatNames[] = {
+    {"device-map", ExportFormat::kDeviceMap},
+    {"tf-devices", ExportFormat::kTfDevices},
+    {"dot", ExportFormat::kDot},
+    {"csv", ExportFormat::kCsv}};
+constexpr auto EnumNames(ExportFormat) { return std::span(kExportFormatNames); }
+
+// `schedule` has one task per operator of the graph.
+std::string ExportPlacement(const Graph& graph, const Cluster& cluster, const Schedule& schedule,
+                            ExportFormat format);
+
+}  // namespace orchard::place

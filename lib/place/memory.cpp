@@ -1,0 +1,202 @@
+#include "place/memory.h"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+
+namespace orchard::place {
+namespace {
+
+// Parameters, their gradient and the optimiser's states, in copies of the parameters.
+int64_t CopiesOfParameters(const MemoryOptions& options) {
+  if (options.mode == Mode::kInfer) return 1;
+  switch (options.optimizer) {
+    case Optimizer::kNone:
+      return 1;
+    case Optimizer::kSgd:
+      return 2;
+    case Optimizer::kMomentum:
+      return 3;
+    case Optimizer::kAdam:
+      return 4;
+  }
+  return 1;
+}
+
+struct Change {
+  Time time;
+  int phase;  // at one moment: what ends, what begins, what both begins and ends then
+  int32_t device;
+  int64_t bytes;
+  bool operator<(const Change& other) const {
+    return std::tie(device, time, phase, bytes) <
+           std::tie(other.device, other.time, other.phase, other.bytes);
+  }
+};
+
+class Replay {
+ public:
+  Replay(const MemorySizes& sizes, const TaskGraph& tasks, const Schedule& schedule)
+      : sizes_(sizes),
+        tasks_(tasks),
+        schedule_(schedule),
+        task_of_(sizes.perm.size(), -1),
+        buffer_end_(sizes.buffers.size(), -1) {
+    for (int32_t i = 0; i < tasks.size(); ++i) task_of_[tasks.Members(i)[0]] = i;
+  }
+
+  std::vector<Change> Changes() {
+    for (int32_t i = 0; i < tasks_.size(); ++i) {
+      const int32_t op = tasks_.Members(i)[0];
+      Hold(schedule_.device[i], schedule_.start[i], schedule_.end[i], sizes_.temp[op]);
+    }
+    Copies();
+    for (size_t e = 0; e < tasks_.edges.size(); ++e) {
+      const auto [h, j] = tasks_.edges[e];
+      if (schedule_.device[h] == schedule_.device[j])
+        Read(static_cast<int32_t>(e), schedule_.end[j]);
+    }
+    for (size_t b = 0; b < sizes_.buffers.size(); ++b) {
+      const MemorySizes::Buffer& buffer = sizes_.buffers[b];
+      const int32_t i = task_of_[buffer.op];
+      if (i < 0) continue;
+      const Time end = buffer.saved ? schedule_.makespan : buffer_end_[b];
+      Hold(schedule_.device[i], schedule_.start[i], std::max(end, schedule_.end[i]), buffer.bytes);
+    }
+    return std::move(changes_);
+  }
+
+ private:
+  void Hold(int32_t device, Time begin, Time end, int64_t bytes) {
+    if (bytes == 0) return;
+    changes_.push_back({begin, 1, device, bytes});
+    changes_.push_back({end, end == begin ? 2 : 0, device, -bytes});
+  }
+
+  void Read(int32_t edge, Time end) {
+    for (int32_t t : tasks_.TensorsOf(edge)) {
+      const int32_t b = sizes_.buffer_of_tensor[t];
+      if (b >= 0) buffer_end_[b] = std::max(buffer_end_[b], end);
+    }
+  }
+
+  // Copies live until their last reader on the device ends; originals at least until they are sent.
+  void Copies() {
+    // Readers by (tensor, device), found from the edges of the tensor's producer.
+    for (const Transfer& transfer : schedule_.transfers) {
+      const int32_t b = sizes_.buffer_of_tensor[transfer.tensor];
+      if (b < 0) continue;
+      buffer_end_[b] = std::max(buffer_end_[b], transfer.end);
+      Time last = transfer.end;
+      const int32_t h = tasks_.tensors[transfer.tensor].producer;
+      for (int32_t e = tasks_.out_begin[h]; e < tasks_.out_begin[h + 1]; ++e) {
+        const int32_t j = tasks_.edges[e].dst;
+        if (schedule_.device[j] != transfer.dst) continue;
+        const auto tensors = tasks_.TensorsOf(e);
+        if (std::find(tensors.begin(), tensors.end(), transfer.tensor) != tensors.end())
+          last = std::max(last, schedule_.end[j]);
+      }
+      if (sizes_.buffers[b].saved) last = schedule_.makespan;
+      Hold(transfer.dst, transfer.start, last, sizes_.copy_bytes[transfer.tensor]);
+    }
+  }
+
+  const MemorySizes& sizes_;
+  const TaskGraph& tasks_;
+  const Schedule& schedule_;
+  std::vector<int32_t> task_of_;
+  std::vector<Time> buffer_end_;
+  std::vector<Change> changes_;
+};
+
+}  // namespace
+
+MemorySizes::MemorySizes(const Graph& graph, const MemoryOptions& options) {
+  const auto rounded = [&](int64_t bytes) {
+    return (bytes + options.rounding - 1) / options.rounding * options.rounding;
+  };
+  const int64_t copies = CopiesOfParameters(options);
+  const bool train = options.mode == Mode::kTrain;
+  std::vector<int32_t> first_buffer(graph.size());
+  for (int32_t i = 0; i < graph.size(); ++i) {
+    const Op& op = graph.ops[i];
+    perm.push_back(rounded(op.perm) * copies);
+    temp.push_back(rounded(op.temp));
+    first_buffer[i] = static_cast<int32_t>(buffers.size());
+    // Where parameters are outputs at the same time, they are held once, as parameters.
+    int64_t held = graph.persistent_memory == PersistentMemory::kInOutputs ? op.perm : 0;
+    for (size_t k = 0; k < op.out.size(); ++k) {
+      const int64_t shared = std::min(held, op.out[k]);
+      held -= shared;
+      const bool saved = train && (op.saved.empty() || op.saved[k]);
+      buffers.push_back({i, rounded(op.out[k] - shared), saved});
+    }
+  }
+  for (const Tensor& tensor : graph.tensors) {
+    copy_bytes.push_back(tensor.control ? 0 : rounded(tensor.bytes));
+    if (tensor.control) {
+      buffer_of_tensor.push_back(-1);
+    } else if (tensor.port >= 0) {
+      buffer_of_tensor.push_back(first_buffer[tensor.producer] + tensor.port);
+    } else {
+      buffer_of_tensor.push_back(static_cast<int32_t>(buffers.size()));
+      buffers.push_back({tensor.producer, rounded(tensor.bytes), train});
+    }
+  }
+}
+
+std::vector<int64_t> MemorySizes::Resident() const {
+  std::vector<int64_t> resident = perm;
+  for (const Buffer& buffer : buffers) {
+    if (buffer.saved) resident[buffer.op] += buffer.bytes;
+  }
+  return resident;
+}
+
+int64_t MemorySizes::Everything() const {
+  int64_t bytes = std::accumulate(perm.begin(), perm.end(), int64_t{0});
+  for (const Buffer& buffer : buffers) bytes += buffer.bytes;
+  return bytes + (temp.empty() ? 0 : *std::max_element(temp.begin(), temp.end()));
+}
+
+MemoryUse ReplayMemory(const MemorySizes& sizes, const TaskGraph& tasks, const Schedule& schedule,
+                       int32_t devices, bool curves) {
+  MemoryUse use;
+  use.peak.assign(devices, 0);
+  use.peak_time.assign(devices, 0);
+  for (int32_t i = 0; i < tasks.size(); ++i)
+    use.peak[schedule.device[i]] += sizes.perm[tasks.Members(i)[0]];
+  std::vector<int64_t> now = use.peak;
+  if (curves) {
+    use.curve.resize(devices);
+    for (int32_t d = 0; d < devices; ++d) use.curve[d].emplace_back(0, now[d]);
+  }
+  std::vector<Change> changes = Replay(sizes, tasks, schedule).Changes();
+  std::sort(changes.begin(), changes.end());
+  for (const Change& change : changes) {
+    int64_t& bytes = now[change.device];
+    bytes += change.bytes;
+    if (bytes > use.peak[change.device]) {
+      use.peak[change.device] = bytes;
+      use.peak_time[change.device] = change.time;
+    }
+    if (curves) {
+      auto& curve = use.curve[change.device];
+      if (curve.back().first == change.time) {
+        curve.back().second = bytes;
+      } else {
+        curve.emplace_back(change.time, bytes);
+      }
+    }
+  }
+  return use;
+}
+
+int64_t Excess(const std::vector<int64_t>& peak, const Cluster& cluster) {
+  int64_t excess = 0;
+  for (size_t d = 0; d < peak.size(); ++d)
+    excess += std::max<int64_t>(0, peak[d] - cluster.devices[d].memory);
+  return excess;
+}
+
+}  // namespace orchard::place

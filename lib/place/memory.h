@@ -1,0 +1,76 @@
+// Memory over time: what every device holds at every moment of a schedule.
+//
+// A device holds, all the time, the parameters of its operators (with gradients and optimiser
+// states when training); the scratch of the operator that runs; every output from the start of its
+// operator to the end of its last reader there and of its last copy to elsewhere; and every copy
+// from the start of its transfer to the end of its last reader. An output that nobody reads lives
+// until its operator ends. When training, what is saved for the backward pass stays.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/fields.h"
+#include "place/cluster.h"
+#include "place/graph.h"
+#include "place/schedule.h"
+#include "place/task_graph.h"
+
+namespace orchard::place {
+
+enum class Mode { kInfer, kTrain };
+inline constexpr cli::EnumName<Mode> kModeNames[] = {{"infer", Mode::kInfer},
+                                                     {"train", Mode::kTrain}};
+constexpr auto EnumNames(Mode) { return std::span(kModeNames); }
+
+enum class Optimizer { kNone, kSgd, kMomentum, kAdam };
+inline constexpr cli::EnumName<Optimizer> kOptimizerNames[] = {{"none", Optimizer::kNone},
+                                                               {"sgd", Optimizer::kSgd},
+                                                               {"momentum", Optimizer::kMomentum},
+                                                               {"adam", Optimizer::kAdam}};
+constexpr auto EnumNames(Optimizer) { return std::span(kOptimizerNames); }
+
+struct MemoryOptions {
+  Mode mode = Mode::kInfer;
+  Optimizer optimizer = Optimizer::kAdam;  // with kTrain; kNone: parameters alone
+  int64_t rounding = 512;                  // an allocator hands out multiples of this
+};
+
+// What the operators of a graph allocate.
+class MemorySizes {
+ public:
+  MemorySizes(const Graph& graph, const MemoryOptions& options);
+
+  struct Buffer {
+    int32_t op;
+    int64_t bytes;
+    bool saved;  // until the end of the step
+  };
+  std::vector<int64_t> perm, temp;        // of each operator
+  std::vector<Buffer> buffers;            // outputs
+  std::vector<int32_t> buffer_of_tensor;  // -1: a control edge
+  std::vector<int64_t> copy_bytes;        // of each tensor on another device
+
+  // Bytes that operators hold for the whole step: parameters and saved outputs.
+  std::vector<int64_t> Resident() const;
+  // The most that any placement can need on one device: everything there at once, scratch once.
+  int64_t Everything() const;
+};
+
+struct MemoryUse {
+  std::vector<int64_t> peak;  // of each device
+  std::vector<Time> peak_time;
+  // Of each device: (time, bytes from then on). Filled when asked for.
+  std::vector<std::vector<std::pair<Time, int64_t>>> curve;
+};
+
+// `tasks` has one task per operator. Transfers of the schedule must be there.
+MemoryUse ReplayMemory(const MemorySizes& sizes, const TaskGraph& tasks, const Schedule& schedule,
+                       int32_t devices, bool curves = false);
+
+// By how much `peak` exceeds the devices' memory, summed.
+int64_t Excess(const std::vector<int64_t>& peak, const Cluster& cluster);
+
+}  // namespace orchard::place

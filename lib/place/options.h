@@ -1,0 +1,136 @@
+// What a user can ask of a placement. Field names are the configuration keys and, in kebab-case,
+// the flags.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/fields.h"
+#include "place/adjust.h"
+#include "place/cluster.h"
+#include "place/groups.h"
+#include "place/list_scheduler.h"
+#include "place/memory.h"
+
+namespace orchard::place {
+
+enum class Algorithm {
+  kAuto,
+  kSingle,
+  kExpert,
+  kRoundRobin,
+  kRandom,
+  kMTopo,
+  kMTopoFill,
+  kMEtf,
+  kMSct,
+  kHeft,
+  kHeftLookahead,
+  kMemorySplit
+};
+inline constexpr cli::EnumName<Algorithm> kAlgorithmNames[] = {
+    {"auto", Algorithm::kAuto},
+    {"single", Algorithm::kSingle},
+    {"expert", Algorithm::kExpert},
+    {"round-robin", Algorithm::kRoundRobin},
+    {"random", Algorithm::kRandom},
+    {"m-topo", Algorithm::kMTopo},
+    {"m-topo-fill", Algorithm::kMTopoFill},
+    {"m-etf", Algorithm::kMEtf},
+    {"m-sct", Algorithm::kMSct},
+    {"heft", Algorithm::kHeft},
+    {"heft-lookahead", Algorithm::kHeftLookahead},
+    {"memory-split", Algorithm::kMemorySplit}};
+constexpr auto EnumNames(Algorithm) { return std::span(kAlgorithmNames); }
+const char* Name(Algorithm algorithm);
+
+// Which published program's conventions hold.
+enum class Compat { kNone, kTf, kTorch };
+inline constexpr cli::EnumName<Compat> kCompatNames[] = {
+    {"none", Compat::kNone}, {"tf", Compat::kTf}, {"torch", Compat::kTorch}};
+constexpr auto EnumNames(Compat) { return std::span(kCompatNames); }
+
+enum class LpSolver { kHighs, kNone };
+inline constexpr cli::EnumName<LpSolver> kLpSolverNames[] = {{"highs", LpSolver::kHighs},
+                                                             {"none", LpSolver::kNone}};
+constexpr auto EnumNames(LpSolver) { return std::span(kLpSolverNames); }
+
+// The devices: a file, or so many equal ones.
+struct DeviceOptions {
+  std::string devices = "auto";
+  std::optional<int64_t> memory;
+  double memory_fraction = 1;
+  int64_t reserve = 0;
+  std::optional<double> us_per_byte, latency_us;
+  Comm comm = Comm::kParallel;
+
+  void Fields(cli::FieldVisitor& f) {
+    f("devices", devices,
+      "number of equal devices, or devices.json; auto: what the graph states, else 2");
+    f("memory", memory,
+      "bytes of each of the equal devices; without: what the graph states, else no limit",
+      cli::Bytes());
+    f("memory_fraction", memory_fraction, "part of the memory that may be used",
+      cli::Constraint{.lower = 0, .upper = 1, .lower_open = true});
+    f("reserve", reserve, "bytes of each device that stay free", cli::Bytes());
+    f("us_per_byte", us_per_byte,
+      "link: microseconds per byte; without: 0.0001754, PCIe through the host", cli::AtLeast(0));
+    f("latency_us", latency_us, "link: microseconds per transfer; without: 134", cli::AtLeast(0));
+    f("comm", comm, "how transfers share the links");
+  }
+
+  // The coefficients of the link, unless they are given, are the published ones: of the TensorFlow
+  // or the PyTorch program. Throws UsageError or DataError.
+  Cluster Make(const Graph& graph, Compat compat = Compat::kNone) const;
+};
+
+struct PlaceOptions {
+  Algorithm algo = Algorithm::kAuto;
+  std::optional<Grouping> group;
+  bool fuse = true;
+  Mode mode = Mode::kInfer;
+  Optimizer optimizer = Optimizer::kAdam;
+  int64_t allocator_rounding = 512;
+  MemoryModel memory_model = MemoryModel::kEvent;
+  std::optional<double> sct_theta;
+  LpSolver lp = LpSolver::kHighs;
+  double lp_time_limit = 60;
+  Compat compat = Compat::kNone;
+  bool retopo = true;
+  Adjust adjust = Adjust::kNone;
+  bool adjust_with_limit = false;
+  int64_t refine_steps = 1000;
+  double time_limit = 0;
+  std::vector<std::string> pin;
+
+  void Fields(cli::FieldVisitor& f) {
+    f("algo", algo, "auto runs all of them, keeps the best and refines it");
+    f("group", group, "operators that share a device; without: all kinds for auto, else coplace");
+    f("fuse", fuse, "fuse operators inside groups before planning");
+    f("mode", mode, "what memory holds: one inference, or a training step");
+    f("optimizer", optimizer, "whose states a training step holds");
+    f("allocator_rounding", allocator_rounding, "every tensor takes a multiple of this many bytes",
+      cli::Between(1, 1 << 30));
+    f("memory_model", memory_model, "what m-ETF and m-SCT count while they plan");
+    f("sct_theta", sct_theta, "m-SCT: favourites have x below this; 0.5, or 0.1 with --compat tf",
+      cli::Between(0, 0.5));
+    f("lp", lp, "m-SCT: solver of the linear programme; none: matching by weight");
+    f("lp_time_limit", lp_time_limit, "m-SCT: seconds before the matching takes over",
+      cli::Positive());
+    f("compat", compat, "conventions of a published program, whose simulator is run as well");
+    f("retopo", retopo, "with --compat: number fused operators anew");
+    f("adjust", adjust, "with --compat: place without groups, then bring them together so");
+    f("adjust_with_limit", adjust_with_limit, "the device must have room for the group");
+    f("refine_steps", refine_steps, "annealing steps of each of 4 chains after auto; 0: none",
+      cli::Between(0, 1e9));
+    f("time_limit", time_limit,
+      "seconds of annealing instead of steps: results then depend on the machine",
+      cli::Between(0, 1e7));
+    f("pin", pin, "operators that must be on a device: name=device");
+  }
+};
+
+}  // namespace orchard::place

@@ -1,0 +1,61 @@
+// Placing a graph: every algorithm by itself, and the portfolio that is never worse than any of
+// them.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "place/bounds.h"
+#include "place/options.h"
+#include "place/plan.h"
+#include "place/sct.h"
+
+namespace orchard::place {
+
+// One algorithm with its settings, and what came of it.
+struct Member {
+  std::string name;  // "m-sct, coplace, fused"
+  Algorithm algorithm = Algorithm::kSingle;
+  bool placed = true;            // else it ran out of memory while planning
+  Evaluated result;              // of the placement, where there is one
+  int64_t sent_bytes = 0;        // by all transfers
+  double seconds = 0;            // of planning and simulation
+  double plan_seconds = 0;       // of planning alone, favourites included, grouping and fusion not
+  Time published_makespan = -1;  // by the official simulator, with `compat`
+  std::vector<int32_t> favourite;  // m-SCT: favourite child of each operator, or -1
+  double lp_objective_us = -1;     // m-SCT: of the linear programme
+  bool limit_free = false;  // the same whatever the devices' memory: its peak is a limit that works
+  bool usable() const { return placed && result.feasible(); }
+};
+
+struct PlaceResult {
+  Member best;                  // feasible
+  std::vector<Member> members;  // all that were tried; schedules are dropped but for `best`
+  LowerBound bound;
+  SctRegime regime;
+  double seconds = 0;
+  bool interrupted = false;  // by a signal, with what was best until then
+};
+
+// Groups of operators that every answer must keep together: those that the graph states, unless
+// `group` is none.
+std::vector<int32_t> MustShare(const Graph& graph, const PlaceOptions& options);
+
+// Device of every operator that --pin names, else -1. Throws UsageError.
+std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
+                               const std::vector<std::string>& pins);
+
+// Throws ImpossibleError when nothing fits: by how much, what does not fit, and an equal limit for
+// which this finds a placement. `seed` is of `random` and refinement.
+PlaceResult Place(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
+                  int threads, uint64_t seed,
+                  const std::function<void(std::string_view)>& progress = {});
+
+// Every algorithm once, each with the best of its settings, feasible or not; ordered as
+// kAlgorithmNames, without `auto`.
+std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, int threads,
+                           uint64_t seed);
+
+}  // namespace orchard::place

@@ -1,0 +1,231 @@
+#include "place/placement.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/version.h"
+#include "io/json_file.h"
+#include "io/printable.h"
+#include "place/json_fields.h"
+
+namespace orchard::place {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string Quote(const std::string& text) { return nlohmann::json(text).dump(); }
+
+// Members of a JSON object or array, one a line. Written as text: an ordered JSON object looks for
+// every key among all that it has.
+class Lines {
+ public:
+  void Add(const std::string& line) {
+    text_ += text_.empty() ? "\n  " : ",\n  ";
+    text_ += line;
+  }
+  std::string Object() const { return "{" + text_ + "\n }"; }
+  std::string Array() const { return "[" + text_ + "\n ]"; }
+
+ private:
+  std::string text_;
+};
+
+std::string Transfers(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
+  Lines lines;
+  for (const Transfer& transfer : schedule.transfers) {
+    lines.Add(Json({{"tensor", graph.tensor_names[transfer.tensor]},
+                    {"bytes", graph.tensors[transfer.tensor].bytes},
+                    {"src", cluster.devices[transfer.src].name},
+                    {"dst", cluster.devices[transfer.dst].name},
+                    {"start_us", ToMicroseconds(transfer.start)},
+                    {"end_us", ToMicroseconds(transfer.end)}})
+                  .dump());
+  }
+  return lines.Array();
+}
+
+std::string FavouriteNames(const Graph& graph, const Member& best) {
+  Lines lines;
+  for (int32_t i = 0; i < static_cast<int32_t>(best.favourite.size()); ++i) {
+    if (best.favourite[i] < 0) continue;
+    lines.Add(Quote(graph.ops[i].name) + ": " + Quote(graph.ops[best.favourite[i]].name));
+  }
+  return lines.Object();
+}
+
+std::string Assignment(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
+  Lines lines;
+  for (int32_t i = 0; i < graph.size(); ++i) {
+    lines.Add(Quote(graph.ops[i].name) + ": " + Quote(cluster.devices[schedule.device[i]].name));
+  }
+  return lines.Object();
+}
+
+std::string Order(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
+  Lines devices;
+  for (int32_t d = 0; d < cluster.size(); ++d) {
+    Lines names;
+    for (int32_t i : schedule.order[d]) names.Add(Quote(graph.ops[i].name));
+    devices.Add(Quote(cluster.devices[d].name) + ": " + names.Array());
+  }
+  return devices.Object();
+}
+
+std::string Times(const Graph& graph, const Schedule& schedule) {
+  Lines lines;
+  for (int32_t i = 0; i < graph.size(); ++i) {
+    lines.Add(fmt::format("{}: [{}, {}]", Quote(graph.ops[i].name),
+                          ToMicroseconds(schedule.start[i]), ToMicroseconds(schedule.end[i])));
+  }
+  return lines.Object();
+}
+
+}  // namespace
+
+std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
+                            const PlaceResult& result, uint64_t seed) {
+  const Schedule& schedule = result.best.result.schedule;
+  const double makespan = static_cast<double>(schedule.makespan);
+  const auto bound = static_cast<double>(result.bound.value());
+  Json json = {{"format", "baechi-placement"},
+               {"version", 1},
+               {"orchard", BuildVersions().orchard},
+               {"graph", GraphHash(graph)},
+               {"algorithm", result.best.name},
+               {"seed", seed},
+               {"comm", Name(cluster.comm)},
+               {"makespan_us", ToMicroseconds(schedule.makespan)},
+               {"lower_bound_us", ToMicroseconds(result.bound.value())},
+               {"gap", makespan > 0 ? (makespan - bound) / makespan : 0},
+               {"seconds", result.seconds},
+               {"status", result.interrupted ? "interrupted" : "done"}};
+  if (result.best.published_makespan >= 0) {
+    json["compat"] = kCompatNames[static_cast<int>(options.compat)].name;
+    json["published_makespan_us"] = ToMicroseconds(result.best.published_makespan);
+  }
+  json["devices"] = Json::array();
+  for (int32_t d = 0; d < cluster.size(); ++d) {
+    const Device& device = cluster.devices[d];
+    Json entry = {{"name", device.name}, {"peak_bytes", result.best.result.memory.peak[d]}};
+    if (device.memory < INT64_MAX) entry["memory"] = device.memory;
+    json["devices"].push_back(entry);
+  }
+  if (result.best.lp_objective_us >= 0)
+    json["lp"] = {{"objective_us", result.best.lp_objective_us}};
+  std::string text = json.dump(1);
+  text.resize(text.rfind('\n'));
+  if (!result.best.favourite.empty())
+    text += ",\n \"favourites\": " + FavouriteNames(graph, result.best);
+  text += ",\n \"assign\": " + Assignment(graph, cluster, schedule);
+  text += ",\n \"order\": " + Order(graph, cluster, schedule);
+  text += ",\n \"start_end_us\": " + Times(graph, schedule);
+  text += ",\n \"transfers\": " + Transfers(graph, cluster, schedule);
+  return text + "\n}\n";
+}
+
+namespace {
+
+class PlacementReader {
+ public:
+  PlacementReader(const Graph& graph, const Cluster& cluster) : graph_(graph), cluster_(cluster) {
+    for (int32_t i = 0; i < graph.size(); ++i) op_of_[graph.ops[i].name] = i;
+    for (int32_t d = 0; d < cluster.size(); ++d) device_of_[cluster.devices[d].name] = d;
+  }
+
+  Placement Read(const JsonAt& root) {
+    Placement placement;
+    if (root.Has("graph")) {
+      placement.graph_hash = root.At("graph").Text();
+      if (placement.graph_hash != GraphHash(graph_))
+        root.At("graph").Fail("the placement belongs to another graph");
+    }
+    ReadAssign(root.At("assign"), placement);
+    if (root.Has("order")) ReadOrder(root.At("order"), placement);
+    return placement;
+  }
+
+ private:
+  int32_t Op(const JsonAt& at, const std::string& name) const {
+    const auto found = op_of_.find(name);
+    if (found == op_of_.end()) at.Fail("the graph has no operator " + io::Quoted(name));
+    return found->second;
+  }
+
+  int32_t Device(const JsonAt& at) const {
+    if (at.value().is_string()) {
+      const auto found = device_of_.find(at.Text());
+      if (found == device_of_.end()) at.Fail("there is no device " + io::Quoted(at.Text()));
+      return found->second;
+    }
+    const int64_t number = at.Integer();
+    if (number < 0 || number >= cluster_.size())
+      at.Fail(fmt::format("there is no device {} (there are {})", number, cluster_.size()));
+    return static_cast<int32_t>(number);
+  }
+
+  void ReadAssign(const JsonAt& assign, Placement& placement) const {
+    if (!assign.value().is_object()) assign.Fail("an object is expected");
+    placement.device.assign(graph_.size(), -1);
+    for (const auto& [name, value] : assign.value().items()) {
+      const JsonAt at(value, assign.file(), assign.path() + "." + io::Printable(name, 80));
+      placement.device[Op(at, name)] = Device(at);
+    }
+    for (int32_t i = 0; i < graph_.size(); ++i) {
+      if (placement.device[i] < 0)
+        assign.Fail("the operator " + io::Quoted(graph_.ops[i].name) + " has no device");
+    }
+  }
+
+  void ReadOrder(const JsonAt& order, Placement& placement) const {
+    if (!order.value().is_object()) order.Fail("an object is expected");
+    std::vector<uint8_t> seen(graph_.size(), 0);
+    for (const auto& [name, value] : order.value().items()) {
+      const JsonAt list(value, order.file(), order.path() + "." + io::Printable(name, 80));
+      const auto device = device_of_.find(name);
+      if (device == device_of_.end()) list.Fail("there is no device " + io::Quoted(name));
+      for (size_t k = 0; k < list.ArraySize(); ++k) {
+        const JsonAt at = list.At(k);
+        const int32_t op = Op(at, at.Text());
+        if (placement.device[op] != device->second) at.Fail("the operator is on another device");
+        if (seen[op]++) at.Fail("the operator stands twice in the order");
+        placement.order.push_back(op);
+      }
+    }
+    if (static_cast<int32_t>(placement.order.size()) < graph_.size())
+      order.Fail(fmt::format("{} operators are missing", graph_.size() - placement.order.size()));
+  }
+
+  const Graph& graph_;
+  const Cluster& cluster_;
+  std::unordered_map<std::string, int32_t> op_of_;
+  std::map<std::string, int32_t> device_of_;
+};
+
+}  // namespace
+
+Placement ReadPlacement(const std::filesystem::path& path, const Graph& graph,
+                        const Cluster& cluster) {
+  const nlohmann::json json = io::ReadJsonFile(path);
+  return PlacementReader(graph, cluster).Read(JsonAt(json, path.string()));
+}
+
+Evaluated ReplayPlacement(const Problem& problem, const Placement& placement,
+                          const std::filesystem::path& file) {
+  Simulator simulator(problem.ops, problem.cluster);
+  const Dispatch dispatch = placement.order.empty() ? Dispatch::kFifo : Dispatch::kOrder;
+  if (simulator.Run(placement.device, dispatch, placement.order) == kNever) {
+    throw DataError("the order waits for itself", file.string() + ": order",
+                    "an operator stands before one that it needs");
+  }
+  Evaluated result;
+  result.schedule = simulator.Result();
+  result.memory = ReplayMemory(problem.sizes, problem.ops, result.schedule, problem.cluster.size());
+  result.excess = Excess(result.memory.peak, problem.cluster);
+  return result;
+}
+
+}  // namespace orchard::place

@@ -1,0 +1,36 @@
+// placement.json: where every operator goes, in which order, and what that is worth.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "place/place.h"
+
+namespace orchard::place {
+
+// What a placement file says that simulation needs.
+struct Placement {
+  std::string graph_hash;
+  std::vector<int32_t> device;  // of every operator
+  std::vector<int32_t> order;   // all operators; each device's stand as they are to run
+};
+
+// `seconds` of planning are in the text, so it is not the same in every run; all else is.
+std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
+                            const PlaceResult& result, uint64_t seed);
+
+// Reads what PlacementToJson wrote, or any file with "assign": {operator: device name or number};
+// without "order" operators run as their inputs arrive (`order` is empty). Throws DataError naming
+// the JSON path: another graph's placement, operators or devices that are unknown, missing or twice
+// in an order, an order that waits for itself.
+Placement ReadPlacement(const std::filesystem::path& path, const Graph& graph,
+                        const Cluster& cluster);
+
+// Simulates a placement in the order of its file, or as inputs arrive where it has none, and
+// replays its memory. Throws DataError when the order waits for itself; `file` names it.
+Evaluated ReplayPlacement(const Problem& problem, const Placement& placement,
+                          const std::filesystem::path& file);
+
+}  // namespace orchard::place

@@ -1,0 +1,158 @@
+#include "place/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/number_format.h"
+#include "place/explain.h"
+
+namespace orchard::place {
+namespace {
+
+using run::Cell;
+
+Cell TimeCell(Time time) { return Cell::Shown(FormatDuration(ToSeconds(time)), ToSeconds(time)); }
+Cell BytesCell(int64_t bytes) {
+  return Cell::Shown(FormatBytes(static_cast<uint64_t>(bytes)), static_cast<double>(bytes));
+}
+Cell PartCell(Time part, Time whole) {
+  const double percent =
+      whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0;
+  return Cell::Shown(fmt::format("{:.1f} %", percent), percent);
+}
+
+run::Table DeviceTable(const Problem& problem, const Evaluated& placement) {
+  run::Table table{.columns = {"Device", "Operators", "Busy", "Sending", "Receiving", "Sent",
+                               "Received", "Peak memory", "Limit"}};
+  const std::vector<DeviceUse> uses = DeviceUses(problem, placement.schedule);
+  const Time makespan = placement.schedule.makespan;
+  for (int32_t d = 0; d < problem.cluster.size(); ++d) {
+    const Device& device = problem.cluster.devices[d];
+    table.rows.push_back({device.name, static_cast<int64_t>(uses[d].operators),
+                          PartCell(uses[d].busy, makespan), PartCell(uses[d].sending, makespan),
+                          PartCell(uses[d].receiving, makespan), BytesCell(uses[d].sent_bytes),
+                          BytesCell(uses[d].received_bytes), BytesCell(placement.memory.peak[d]),
+                          device.memory == INT64_MAX ? Cell("none") : BytesCell(device.memory)});
+  }
+  return table;
+}
+
+run::Chart MemoryChart(const Problem& problem, const MemoryUse& memory, Time makespan) {
+  run::Chart chart{.title = "Memory over time",
+                   .x = {.title = "time", .unit = "ms"},
+                   .y = {.title = "memory", .unit = "MB"}};
+  int64_t limit = 0;
+  for (int32_t d = 0; d < problem.cluster.size(); ++d) {
+    run::Series series{.name = problem.cluster.devices[d].name};
+    for (const auto& [time, bytes] : memory.curve[d]) {
+      const double x = ToMicroseconds(time) / 1000;
+      if (!series.y.empty()) {  // steps
+        series.x.push_back(x);
+        series.y.push_back(series.y.back());
+      }
+      series.x.push_back(x);
+      series.y.push_back(static_cast<double>(bytes) / 1e6);
+    }
+    series.x.push_back(ToMicroseconds(makespan) / 1000);
+    series.y.push_back(series.y.back());
+    chart.series.push_back(series);
+    limit = std::max(limit, problem.cluster.devices[d].memory);
+  }
+  if (limit < INT64_MAX) {
+    const double top = static_cast<double>(limit) / 1e6;
+    chart.series.push_back(
+        {.name = "limit", .x = {0, ToMicroseconds(makespan) / 1000}, .y = {top, top}});
+  }
+  return chart;
+}
+
+run::Table ChainTable(const Problem& problem, const std::vector<ChainLink>& chain) {
+  run::Table table{.columns = {"Step", "What", "Where", "Start", "Takes"}};
+  constexpr size_t kShown = 400;
+  std::vector<ChainLink> longest(chain.rbegin(), chain.rend());
+  if (longest.size() > kShown) {
+    table.caption = fmt::format("The {} longest of {} steps", kShown, chain.size());
+    std::vector<Time> lengths;
+    for (const ChainLink& link : longest) lengths.push_back(link.end - link.start);
+    std::nth_element(lengths.begin(), lengths.begin() + kShown, lengths.end(), std::greater<>());
+    const Time least = lengths[kShown];
+    std::erase_if(longest, [&](const ChainLink& link) { return link.end - link.start <= least; });
+  }
+  int64_t step = 0;
+  for (const ChainLink& link : longest) {
+    const std::string where = link.tensor < 0
+                                  ? problem.cluster.devices[link.src].name
+                                  : fmt::format("{} to {}", problem.cluster.devices[link.src].name,
+                                                problem.cluster.devices[link.dst].name);
+    const std::string what = link.tensor < 0 ? problem.graph.ops[link.op].name
+                                             : "send " + problem.graph.tensor_names[link.tensor];
+    table.rows.push_back(
+        {++step, what, where, TimeCell(link.start), TimeCell(link.end - link.start)});
+  }
+  return table;
+}
+
+}  // namespace
+
+run::Table MemberTable(const std::vector<Member>& members, const LowerBound& bound) {
+  run::Table table{.columns = {"Method", "Makespan", "Above the bound", "Largest peak", "Fits",
+                               "Transfers' bytes", "Found in"}};
+  for (const Member& member : members) {
+    if (!member.placed) {
+      table.rows.push_back({member.name, "-", "-", "-", Cell("out of memory while planning"), "-",
+                            Cell::Shown(FormatDuration(member.seconds), member.seconds)});
+      continue;
+    }
+    const auto& peak = member.result.memory.peak;
+    const Time makespan = member.result.schedule.makespan;
+    table.rows.push_back(
+        {member.name, TimeCell(makespan), PartCell(makespan - bound.value(), bound.value()),
+         BytesCell(*std::max_element(peak.begin(), peak.end())),
+         member.result.feasible() ? Cell("yes") : Cell("no"), BytesCell(member.sent_bytes),
+         Cell::Shown(FormatDuration(member.seconds), member.seconds)});
+  }
+  return table;
+}
+
+run::Report PlacementReport(const std::string& title, const Problem& problem,
+                            const Evaluated& placement, const LowerBound& bound,
+                            const std::vector<Member>& members, const std::string& method) {
+  const Schedule& schedule = placement.schedule;
+  run::Report report(title, "baechi-place");
+  report.AddVerdict(placement.feasible() ? run::Verdict::kPass : run::Verdict::kFail,
+                    placement.feasible() ? "Fits every device" : "Does not fit",
+                    "replayed event by event, with copies of remote tensors");
+  const Time single = problem.ops.TotalWork();
+  report.AddFact("Makespan", FormatDuration(ToSeconds(schedule.makespan)));
+  report.AddFact("At most above the optimum",
+                 PartCell(schedule.makespan - bound.value(), bound.value()).text);
+  report.AddFact("All compute on one device", FormatDuration(ToSeconds(single)));
+  report.AddFact("Method", method);
+  report.AddFact("Operators", FormatInteger(problem.ops.size()));
+  report.AddFact("Links", Name(problem.cluster.comm));
+  const std::string svg = GanttSvg(problem, schedule);
+  report.AddSection("When what runs")
+      .AddPicture(
+          std::as_bytes(std::span(svg)), "image/svg+xml", "Gantt chart: one band per device",
+          "Per device: operators (blue, neighbours in two shades), sends (orange), receives "
+          "(green).")
+      .AddTable(DeviceTable(problem, placement));
+  const std::vector<ChainLink> chain = CriticalChain(problem, schedule);
+  report.AddSection("What the time goes into")
+      .AddParagraph("The chain that fixes the makespan, " + ChainInWords(chain, schedule.makespan) +
+                    ".")
+      .AddParagraph(fmt::format(
+          "No placement can be faster than {}: the longest chain of operators takes {} without any "
+          "transfer, and all compute spread evenly {}.",
+          FormatDuration(ToSeconds(bound.value())), FormatDuration(ToSeconds(bound.critical_path)),
+          FormatDuration(ToSeconds(bound.work))))
+      .AddTable(ChainTable(problem, chain));
+  const MemoryUse memory =
+      ReplayMemory(problem.sizes, problem.ops, schedule, problem.cluster.size(), true);
+  report.AddSection("Memory").AddChart(MemoryChart(problem, memory, schedule.makespan));
+  if (!members.empty()) report.AddSection("Methods").AddTable(MemberTable(members, bound));
+  return report;
+}
+
+}  // namespace orchard::place

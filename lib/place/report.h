@@ -1,0 +1,20 @@
+// The page of a placement: verdicts, Gantt chart, memory over time, and the other methods.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "place/place.h"
+#include "run/report.h"
+
+namespace orchard::place {
+
+// `members` may be empty.
+run::Report PlacementReport(const std::string& title, const Problem& problem,
+                            const Evaluated& placement, const LowerBound& bound,
+                            const std::vector<Member>& members, const std::string& method);
+
+// Makespan, peak and time of each; `bound` gives the gap.
+run::Table MemberTable(const std::vector<Member>& members, const LowerBound& bound);
+
+}  // namespace orchard::place
