@@ -1,0 +1,118 @@
+"""baechi-place as a user runs it."""
+import json
+import pathlib
+import tempfile
+import unittest
+
+from orchard_process import BIN, SOURCE, ProgramTest, run
+
+PROGRAM = BIN / "baechi-place"
+GNMT = SOURCE / "data" / "graphs" / "gnmt_v2.json"
+SMALL = SOURCE / "data" / "graphs" / "workloads" / "gnmt_inference_layers.json"
+FAST = ["--no-progress", "--refine-steps", "10"]
+
+
+class BaechiPlaceTest(ProgramTest):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.dir = pathlib.Path(scratch.name)
+
+    def file(self, name, content):
+        path = self.dir / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    def test_placing_leaves_a_page_and_a_placement_that_simulates_the_same(self):
+        out = self.dir / "run"
+        placed = self.json_of(run(PROGRAM, "place", SMALL, "--out", out, "--trace", "--json", *FAST))
+        self.assertTrue((out / "report.html").read_text().count("<svg") + (out / "report.html").read_text().count("image/svg"))
+        trace = json.loads((out / "trace.json").read_text())
+        self.assertTrue(any(event["ph"] == "s" for event in trace["traceEvents"]))
+        again = self.json_of(run(PROGRAM, "simulate", SMALL, out / "placement.json", "--json"))
+        self.assertEqual(again["makespan_us"], placed["makespan_us"])
+        self.assertEqual([device["peak_bytes"] for device in again["devices"]], placed["peak_bytes"])
+        self.assertEqual(json.loads((out / "placement.json").read_text())["makespan_us"], placed["makespan_us"])
+
+    def test_the_same_for_any_number_of_threads(self):
+        texts = []
+        for threads in (1, 3):
+            path = self.dir / f"{threads}.json"
+            self.assert_works(run(PROGRAM, "place", SMALL, "-o", path, "--threads", threads, *FAST))
+            placement = json.loads(path.read_text())
+            del placement["seconds"]
+            texts.append(placement)
+        self.assertEqual(*texts)
+
+    def test_compare_and_inspect_speak_of_every_method(self):
+        table = self.json_of(run(PROGRAM, "compare", SMALL, "--json"))
+        names = {row["algorithm"] for row in table["methods"]}
+        self.assertLessEqual({"single", "m-topo", "m-etf", "m-sct", "heft", "random"}, names)
+        facts = self.json_of(run(PROGRAM, "inspect", GNMT, "--json"))
+        self.assertEqual(facts["operators"], 2828)
+        self.assertIn("chain", self.assert_works(run(PROGRAM, "inspect", GNMT)))
+
+    def test_compat_prints_the_published_simulators_makespan(self):
+        result = self.json_of(run(PROGRAM, "place", GNMT, "--devices", 4, "--compat", "tf", "--algo", "m-topo", "--json"))
+        self.assertEqual(result["published_makespan_us"], 116663)
+
+    def test_a_limit_that_is_too_small_is_exit_4_with_the_one_that_works(self):
+        result = run(PROGRAM, "place", SMALL, "--devices", 2, "--memory", "1MB", *FAST)
+        self.assert_fails(result, 4, "no placement fits", "needs", "smallest equal limit")
+
+    def test_bad_graphs_are_exit_3_with_file_and_place(self):
+        op = {"name": "a", "us": 1}
+        head = {"format": "baechi-graph", "version": 1, "edges": []}
+        cases = [
+            ("[1", "not valid JSON"),
+            ({**head, "ops": []}, "no operators"),
+            ({**head, "ops": [{**op, "us": -1}]}, "ops[0]"),
+            ({**head, "ops": [op, op]}, "same name"),
+            ({**head, "ops": [op], "edges": [{"src": "a", "dst": "z", "bytes": 1}]}, "edges[0].dst"),
+            ({**head, "ops": [op, {"name": "b", "us": 1}], "edges": [
+                {"src": "a", "dst": "b", "bytes": 1}, {"src": "b", "dst": "a", "bytes": 1}]}, "cycle"),
+        ]
+        for content, part in cases:
+            path = self.file("bad.json", content)
+            self.assert_fails(run(PROGRAM, "place", path), 3, "bad.json", part)
+        self.assert_fails(run(PROGRAM, "inspect", self.dir / "none.json"), 3, "none.json")
+
+    def test_a_placement_of_another_graph_is_exit_3(self):
+        path = self.dir / "p.json"
+        self.assert_works(run(PROGRAM, "place", SMALL, "-o", path, *FAST))
+        self.assert_fails(run(PROGRAM, "simulate", GNMT, path, "--devices", 6), 3, "p.json", "another graph")
+        self.assert_fails(run(PROGRAM, "place", SMALL, "-o", path, *FAST), 2, "exists", "--force")
+
+    def test_the_quick_configuration(self):
+        out = self.dir / "run"
+        config = SOURCE / "configs" / "baechi-place" / "quick.toml"
+        self.assert_works(run(PROGRAM, "place", "--config", config, "--out", out, *FAST, cwd=SOURCE))
+        self.assertTrue((out / "placement.json").is_file())
+
+    def test_exports(self):
+        path = self.dir / "p.json"
+        self.assert_works(run(PROGRAM, "place", SMALL, "-o", path, *FAST))
+        assign = json.loads(path.read_text())["assign"]
+        export = lambda to: self.assert_works(run(PROGRAM, "export", SMALL, path, "--to", to))  # noqa: E731
+        self.assertEqual({name: f"device{d}" for name, d in json.loads(export("device-map")).items()}, assign)
+        self.assertEqual(len(export("csv").splitlines()), 1 + len(assign))
+        self.assertIn("/device:GPU:0", export("tf-devices"))
+        self.assertTrue(export("dot").startswith("digraph"))
+
+    def test_usage(self):
+        self.assert_fails(run(PROGRAM, "place", SMALL, "--devices", "0"), 2, "0 devices")
+        self.assert_fails(run(PROGRAM, "place", SMALL, "--pin", "nothing=0"), 2, "nothing")
+        self.assert_fails(run(PROGRAM, "place", SMALL, "--algo", "m-eft"), 2, "m-etf")
+        self.assert_fails(run(PROGRAM, "place", SMALL, "--algo", "expert"), 2, "no expert")
+
+    def test_a_chain_of_100000_operators(self):
+        n = 100000
+        ops = [{"name": str(i), "us": 1, "out": [4]} for i in range(n)]
+        edges = [{"src": str(i), "dst": str(i + 1), "tensor": f"{i}:0", "bytes": 4} for i in range(n - 1)]
+        path = self.file("chain.json", {"format": "baechi-graph", "version": 1, "ops": ops, "edges": edges})
+        result = self.json_of(run(PROGRAM, "place", path, "--algo", "m-etf", "--devices", 8, "--json", "--no-progress"))
+        self.assertEqual(result["makespan_us"], n)
+
+
+if __name__ == "__main__":
+    unittest.main()

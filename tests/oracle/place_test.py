@@ -1,0 +1,126 @@
+"""baechi-place against tests/oracle/simulate.py, SciPy's HiGHS and networkx."""
+import json
+import os
+import pathlib
+import random
+import subprocess
+
+import networkx
+import pytest
+from simulate import simulate
+
+BIN = pathlib.Path(os.environ["ORCHARD_BUILD_DIR"]) / "bin" / "baechi-place"
+DATA = pathlib.Path(os.environ["ORCHARD_SOURCE_DIR"]) / "data" / "graphs"
+
+
+def place(graph, out, *options):
+    done = subprocess.run([BIN, "place", graph, "-o", out, "--json", "--no-progress", *options],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def random_graph(path, seed, ops=30):
+    rng = random.Random(seed)
+    nodes = [{"name": f"n{i}", "us": rng.randrange(0, 40) / 4, "perm": rng.randrange(900), "temp": rng.randrange(900),
+              "out": [rng.randrange(2000), rng.randrange(2000)]} for i in range(ops)]
+    edges = []
+    for j in range(1, ops):
+        for i in sorted(rng.sample(range(j), min(j, rng.randrange(4)))):
+            for port in rng.sample([0, 1], rng.choice([1, 1, 2])):
+                edges.append({"src": f"n{i}", "dst": f"n{j}", "tensor": f"n{i}:{port}", "bytes": nodes[i]["out"][port]})
+            if rng.random() < 0.1:
+                edges.append({"src": f"n{i}", "dst": f"n{j}", "tensor": f"^n{i}", "bytes": 4})
+    rng.shuffle(edges)
+    path.write_text(json.dumps({"format": "baechi-graph", "version": 1, "meta": {}, "ops": nodes, "edges": edges}))
+    return path
+
+
+@pytest.mark.parametrize("comm", ["parallel", "duplex", "half"])
+@pytest.mark.parametrize("seed", range(8))
+def test_random_graphs_run_as_the_placement_says(tmp_path, comm, seed):
+    graph = random_graph(tmp_path / "g.json", seed)
+    link = ["--us-per-byte", "0.002", "--latency-us", "1", "--comm", comm, "--devices", "3"]
+    for algo in ["auto", "m-etf", "m-sct", "heft", "random"]:
+        result = place(graph, tmp_path / "p.json", "--force", "--algo", algo, "--refine-steps", "50", *link)
+        makespan, peak = simulate(graph, tmp_path / "p.json", comm, 0.002, 1)
+        assert makespan == round(result["makespan_us"] * 1000), algo
+        assert list(peak.values()) == result["peak_bytes"], algo
+
+
+@pytest.mark.parametrize("comm", ["parallel", "duplex", "half"])
+def test_the_gnmt_profile_runs_as_the_placement_says(tmp_path, comm):
+    graph = DATA / "gnmt_v2.json"
+    result = place(graph, tmp_path / "p.json", "--devices", "4", "--comm", comm, "--refine-steps", "50")
+    makespan, peak = simulate(graph, tmp_path / "p.json", comm)
+    assert makespan == round(result["makespan_us"] * 1000)
+    assert list(peak.values()) == result["peak_bytes"]
+
+
+def test_memory_limits_hold_by_independent_replay(tmp_path):
+    graph = DATA / "gnmt_v2.json"
+    need = json.loads(subprocess.run([BIN, "inspect", graph, "--json"], capture_output=True, text=True).stdout)
+    placed = 0
+    for part in [1.0, 0.5, 0.25, 0.1, 0.05]:
+        limit = int(need["most_bytes_infer"] * part)
+        out = tmp_path / f"{part}.json"
+        done = subprocess.run([BIN, "place", graph, "-o", out, "--devices", "4", "--memory", str(limit), "--refine-steps", "20",
+                               "--no-progress"], capture_output=True, text=True)
+        assert done.returncode in (0, 4), done.stderr
+        if done.returncode == 0:
+            placed += 1
+            assert max(simulate(graph, out)[1].values()) <= limit
+        else:
+            assert "smallest equal limit" in done.stderr and "needs" in done.stderr
+    assert placed >= 1
+
+
+def test_the_longest_chain_is_networkxs():
+    graph = json.load(open(DATA / "gnmt_v2.json"))
+    dag = networkx.DiGraph()
+    for op in graph["ops"]:
+        dag.add_node(op["name"])
+    us = {op["name"]: op["us"] for op in graph["ops"]}
+    for edge in graph["edges"]:
+        dag.add_edge(edge["src"], edge["dst"], weight=us[edge["src"]])
+    for name in list(dag):  # an edge behind every operator that ends a chain
+        if dag.out_degree(name) == 0:
+            dag.add_edge(name, ("end", name), weight=us[name])
+    facts = json.loads(subprocess.run([BIN, "inspect", DATA / "gnmt_v2.json", "--json"], capture_output=True, text=True).stdout)
+    assert networkx.dag_longest_path_length(dag) == pytest.approx(facts["critical_path_us"])
+
+
+def test_the_favourite_programme_is_scipys(tmp_path):
+    optimize = pytest.importorskip("scipy.optimize")
+    for seed in range(6):
+        path = random_graph(tmp_path / "g.json", 100 + seed, ops=14)
+        graph = json.loads(path.read_text())
+        result = place(path, tmp_path / "p.json", "--force", "--algo", "m-sct", "--group", "none", "--no-fuse", "--us-per-byte", "0.002",
+                       "--latency-us", "1")
+        names = [op["name"] for op in graph["ops"]]
+        work = {op["name"]: op["us"] for op in graph["ops"]}
+        cost = {}
+        for tensor in {(e["src"], e["dst"], e["tensor"], e["bytes"]) for e in graph["edges"]}:
+            cost[tensor[:2]] = cost.get(tensor[:2], 0) + 0.002 * tensor[3] + 1
+        edges = list(cost)
+        start = {name: len(edges) + i for i, name in enumerate(names)}
+        columns = len(edges) + len(names) + 1
+        rows, limits = [], []
+
+        def at_most(entries, limit):
+            row = [0.0] * columns
+            for column, value in entries:
+                row[column] += value
+            rows.append(row)
+            limits.append(limit)
+        for e, (i, j) in enumerate(edges):
+            at_most([(start[i], 1), (e, cost[i, j]), (start[j], -1)], -work[i])
+        for name in names:
+            at_most([(start[name], 1), (columns - 1, -1)], -work[name])
+            for ends in (0, 1):
+                own = [e for e, edge in enumerate(edges) if edge[ends] == name]
+                if own:
+                    at_most([(e, -1) for e in own], 1 - len(own))
+        bounds = [(0, 1)] * len(edges) + [(0, None)] * (len(names) + 1)
+        best = optimize.linprog([0] * (columns - 1) + [1], A_ub=rows, b_ub=limits, bounds=bounds, method="highs")
+        assert result["lp_objective_us"] == pytest.approx(best.fun, rel=1e-5)

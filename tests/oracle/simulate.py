@@ -1,0 +1,112 @@
+"""Runs a placement from its graph file, devices and links alone: a second opinion on `baechi-place simulate`.
+
+Shares no code with it. Per device, operators run in the order of the placement file. A tensor goes once to each other device that
+reads it. Times are whole nanoseconds. simulate(...) returns the makespan and the peak memory of every device.
+"""
+import collections
+import json
+import math
+
+
+def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754, latency_us=134, rounding=512):
+    graph, placement = json.load(open(graph_file)), json.load(open(placement_file))
+    devices = list(placement["order"])
+    home = placement["assign"]
+    ns = lambda us: int(round(us * 1000))  # noqa: E731
+    ops = {op["name"]: op for op in graph["ops"]}
+    work = {name: ns(op["us"]) for name, op in ops.items()}
+    inputs, readers, cost, size = collections.defaultdict(set), collections.defaultdict(list), {}, {}
+    for edge in graph["edges"]:
+        tensor = (edge["src"], edge.get("tensor", edge["src"] + ":0"))
+        inputs[edge["dst"]].add(tensor)
+        readers[edge["src"]].append((edge["dst"], tensor))
+        size[tensor] = math.ceil(edge["bytes"])
+        cost[tensor] = ns(edge["us"]) if "us" in edge else ns(us_per_byte * size[tensor] + latency_us)
+
+    # Topological position: first in, first out; readers in the order in which their edges came first.
+    waiting = {name: len({t[0] for t in inputs[name]}) for name in ops}
+    queue, topo = collections.deque(name for name in ops if not waiting[name]), {}
+    consumers = {name: list(dict.fromkeys(dst for dst, _ in readers[name])) for name in ops}
+    while queue:
+        name = queue.popleft()
+        topo[name] = len(topo)
+        for dst in consumers[name]:
+            waiting[dst] -= 1
+            if not waiting[dst]:
+                queue.append(dst)
+    rank = {}  # of a transfer: producer, then the first edge that needs it, then the tensor on that edge
+    for name in ops:
+        for e, dst in enumerate(consumers[name]):
+            for t, (_, tensor) in enumerate(pair for pair in readers[name] if pair[0] == dst):
+                if home[dst] != home[name]:
+                    rank.setdefault((tensor, home[dst]), (topo[name], e, t))
+
+    here, left = set(), {d: collections.deque(placement["order"][d]) for d in devices}
+    running, moving, pending, channel = {}, {}, [], set()
+    start, end, sent = {}, {}, {}
+    now = 0
+    while True:
+        for d in devices:
+            head = left[d][0] if left[d] else None
+            if head is not None and d not in running and all((t, d) in here for t in inputs[head]):
+                start[head], running[d] = now, (left[d].popleft(), now + work[head])
+        for move in sorted(pending, key=rank.get):
+            tensor, dst = move
+            src = home[tensor[0]]
+            ends = {"parallel": set(), "duplex": {(src, "out"), (dst, "in")}, "half": {src, dst}}[mode]
+            if not ends & channel:
+                pending.remove(move)
+                channel |= ends
+                moving[move] = (now, now + cost[tensor], ends)
+        times = [t for _, t in running.values()] + [m[1] for m in moving.values()]
+        if not times:
+            break
+        now = min(times)
+        for d, (name, t) in list(running.items()):
+            if t == now:
+                del running[d]
+                end[name] = now
+                for dst, tensor in readers[name]:
+                    here.add((tensor, d))
+                    if home[dst] != d and (tensor, home[dst]) not in pending:
+                        pending.append((tensor, home[dst]))
+        for move, (begin, t, ends) in list(moving.items()):
+            if t == now:
+                del moving[move]
+                channel -= ends
+                sent[move] = (begin, t)
+                here.add(move)
+    assert len(end) == len(ops), "the order waits for itself"
+
+    up = lambda n: -(-n // rounding) * rounding  # noqa: E731
+    base, spans = collections.Counter(), collections.defaultdict(list)
+    for name, op in ops.items():
+        d, perm = home[name], op.get("perm", 0)
+        base[d] += up(perm)
+        spans[d].append((start[name], end[name], up(op.get("temp", 0))))
+        shared = perm if graph["meta"].get("persistent_memory") == "in-outputs" else 0
+        outputs = [(f"{name}:{k}", bytes) for k, bytes in enumerate(op.get("out", []))]
+        known = {tensor for tensor, _ in outputs}
+        outputs += [(t, size[name, t]) for t in dict.fromkeys(t for _, (_, t) in readers[name]) if t not in known and t[0] != "^"]
+        for tensor, bytes in outputs:
+            last = collections.defaultdict(int, {d: end[name]})
+            for dst, (_, t) in readers[name]:
+                if t == tensor:
+                    last[home[dst]] = max(last[home[dst]], end[dst])
+            for other in [o for o in last if o != d]:
+                begin, done = sent[(name, tensor), other]
+                last[d] = max(last[d], done)
+                spans[other].append((begin, max(done, last[other]), up(bytes)))
+            taken = min(shared, bytes)
+            shared -= taken
+            spans[d].append((start[name], last[d], up(bytes - taken)))
+    peak = {}
+    for d in devices:
+        changes = []
+        for begin, until, bytes in spans[d]:
+            changes += [(begin, 1, bytes), (until, 2 if until == begin else 0, -bytes)]
+        level = peak[d] = base[d]
+        for _, _, change in sorted(changes):
+            level += change
+            peak[d] = max(peak[d], level)
+    return max(end.values()), peak

@@ -1,0 +1,130 @@
+// baechi-place compare: every method on one graph in one table.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "baechi-place/commands.h"
+#include "baechi-place/session.h"
+#include "base/number_format.h"
+#include "place/place.h"
+#include "place/read_graph.h"
+#include "place/report.h"
+#include "run/report.h"
+
+namespace orchard::baechi_place {
+namespace {
+
+struct CompareCommandOptions {
+  std::filesystem::path graph;
+  place::DeviceOptions devices;
+  place::PlaceOptions place;
+
+  void Fields(cli::FieldVisitor& f) {
+    f.Positional("graph", graph, "graph file");
+    f.Section("devices", devices);
+    f.Section("place", place);
+  }
+};
+
+nlohmann::ordered_json ToJson(const std::vector<place::Member>& members,
+                              const place::LowerBound& bound) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const place::Member& member : members) {
+    nlohmann::ordered_json json = {{"method", member.name},
+                                   {"algorithm", place::Name(member.algorithm)},
+                                   {"placed", member.placed}};
+    if (member.placed) {
+      json["makespan_us"] = place::ToMicroseconds(member.result.schedule.makespan);
+      json["fits"] = member.result.feasible();
+      json["peak_bytes"] = member.result.memory.peak;
+      json["sent_bytes"] = member.sent_bytes;
+      if (member.published_makespan >= 0)
+        json["published_makespan_us"] = place::ToMicroseconds(member.published_makespan);
+    }
+    json["seconds"] = member.seconds;
+    json["plan_seconds"] = member.plan_seconds;
+    list.push_back(json);
+  }
+  return {{"lower_bound_us", place::ToMicroseconds(bound.value())}, {"methods", list}};
+}
+
+void Print(const std::vector<place::Member>& members, const place::LowerBound& bound) {
+  fmt::print("{:<36} {:>10} {:>7} {:>10} {:>5} {:>10} {:>9}\n", "method", "makespan", "above",
+             "peak", "fits", "sent", "found in");
+  for (const place::Member& member : members) {
+    if (!member.placed) {
+      fmt::print("{:<36} out of memory while planning\n", member.name);
+      continue;
+    }
+    const auto& peak = member.result.memory.peak;
+    const auto makespan = static_cast<double>(member.result.schedule.makespan);
+    const auto least = static_cast<double>(bound.value());
+    fmt::print("{:<36} {:>10} {:>5.1f} % {:>10} {:>5} {:>10} {:>9}\n", member.name,
+               FormatDuration(makespan * 1e-9), least > 0 ? 100 * (makespan - least) / least : 0,
+               FormatBytes(static_cast<uint64_t>(*std::max_element(peak.begin(), peak.end()))),
+               member.result.feasible() ? "yes" : "no",
+               FormatBytes(static_cast<uint64_t>(member.sent_bytes)),
+               FormatDuration(member.seconds));
+  }
+  fmt::print("lower bound {}\n", FormatDuration(place::ToSeconds(bound.value())));
+}
+
+run::Report MakeReport(const std::string& title, const std::vector<place::Member>& members,
+                       const place::LowerBound& bound, const std::string& cluster) {
+  run::Report report(title, "baechi-place compare");
+  report.AddFact("Devices", cluster);
+  report.AddFact("Lower bound", FormatDuration(place::ToSeconds(bound.value())));
+  run::Chart chart{.kind = run::Chart::Kind::kBar,
+                   .title = "Makespan of each method, the best of its settings",
+                   .y = {.title = "makespan", .unit = "ms"}};
+  run::Series series{.name = "makespan"};
+  for (const place::Member& member : members) {
+    if (!member.usable()) continue;
+    chart.categories.push_back(member.name);
+    series.y.push_back(place::ToMicroseconds(member.result.schedule.makespan) / 1000);
+  }
+  chart.series.push_back(series);
+  report.AddSection("Methods").AddTable(place::MemberTable(members, bound));
+  if (!chart.categories.empty()) report.AddChart(chart);
+  return report;
+}
+
+int RunCompare(const CompareCommandOptions& options, const cli::Context& context) {
+  const place::Graph graph = place::ReadGraph(options.graph);
+  place::Cluster cluster = options.devices.Make(graph, options.place.compat);
+  cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
+  const place::Problem problem(
+      graph, cluster,
+      {options.place.mode, options.place.optimizer, options.place.allocator_rounding},
+      place::MustShare(graph, options.place), ParsePins(graph, cluster, options.place.pin));
+  const place::LowerBound bound = place::ComputeLowerBound(problem.ops, cluster);
+  std::vector<place::Member> members;
+  InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
+    members = place::RunAll(problem, options.place, Threads(context),
+                            static_cast<uint64_t>(context.common.seed));
+    if (directory) {
+      const std::string title = graph.name.empty() ? options.graph.filename().string() : graph.name;
+      directory->WriteReport(MakeReport(title, members, bound, DescribeCluster(cluster)));
+    }
+    return nlohmann::json::parse(ToJson(members, bound).dump());
+  });
+  if (context.common.json) {
+    fmt::print("{}\n", ToJson(members, bound).dump());
+  } else {
+    Print(members, bound);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void AddCompare(cli::Program& program) {
+  program.Add<CompareCommandOptions>(
+      {.name = "compare",
+       .summary = "runs every method on one graph and shows time, memory and traffic of each",
+       .example = "baechi-place compare data/graphs/gnmt_v2.json --devices 4"},
+      RunCompare);
+}
+
+}  // namespace orchard::baechi_place

@@ -1,0 +1,166 @@
+// baechi-place place: from a graph and devices to a placement.
+#include "place/place.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "baechi-place/commands.h"
+#include "baechi-place/session.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/number_format.h"
+#include "place/explain.h"
+#include "place/placement.h"
+#include "place/read_graph.h"
+#include "place/report.h"
+#include "run/progress.h"
+
+namespace orchard::baechi_place {
+namespace {
+
+struct PlaceCommandOptions {
+  std::filesystem::path graph;
+  std::optional<std::filesystem::path> output;
+  bool trace = false;
+  place::DeviceOptions devices;
+  place::PlaceOptions place;
+
+  void Fields(cli::FieldVisitor& f) {
+    f.Positional("graph", graph, "graph file");
+    f("output", output, "placement file to write; without: placement.json in --out",
+      cli::Letter('o'));
+    f("trace", trace, "trace.json in --out: the plan for ui.perfetto.dev");
+    f.Section("devices", devices);
+    f.Section("place", place);
+  }
+};
+
+nlohmann::ordered_json Summary(const place::PlaceResult& result, const place::Problem& problem) {
+  const place::Schedule& schedule = result.best.result.schedule;
+  nlohmann::ordered_json json = {{"algorithm", result.best.name},
+                                 {"makespan_us", place::ToMicroseconds(schedule.makespan)},
+                                 {"lower_bound_us", place::ToMicroseconds(result.bound.value())},
+                                 {"peak_bytes", result.best.result.memory.peak},
+                                 {"seconds", result.seconds},
+                                 {"plan_seconds", result.best.plan_seconds},
+                                 {"status", result.interrupted ? "interrupted" : "done"}};
+  if (result.best.published_makespan >= 0)
+    json["published_makespan_us"] = place::ToMicroseconds(result.best.published_makespan);
+  if (result.best.lp_objective_us >= 0) json["lp_objective_us"] = result.best.lp_objective_us;
+  json["devices_used"] = std::count_if(schedule.order.begin(), schedule.order.end(),
+                                       [](const auto& order) { return !order.empty(); });
+  json["rho"] = result.regime.rho;
+  json["operators"] = problem.ops.size();
+  return json;
+}
+
+void PrintRegime(const place::PlaceResult& result) {
+  if (result.regime.holds) {
+    fmt::print(
+        "communication is small (rho {:.3g}): with unlimited memory and links, m-ETF is within "
+        "{:.3g} and m-SCT within {:.3g} of the optimum\n",
+        result.regime.rho, result.regime.etf_ratio, result.regime.sct_ratio);
+  } else {
+    fmt::print(
+        "the assumption of small communication is violated (rho {:.3g}): no ratio is promised, the "
+        "bound above holds all the same\n",
+        result.regime.rho);
+  }
+}
+
+void Print(const place::PlaceResult& result, const place::Problem& problem) {
+  const place::Evaluated& best = result.best.result;
+  const place::Time makespan = best.schedule.makespan, bound = result.bound.value();
+  fmt::print("{} operators, {} edges on {}\n", problem.ops.size(), problem.ops.edges.size(),
+             DescribeCluster(problem.cluster));
+  fmt::print(
+      "{}: makespan {}, {:.1f} % above the lower bound {}\n", result.best.name,
+      FormatDuration(place::ToSeconds(makespan)),
+      bound > 0 ? 100.0 * static_cast<double>(makespan - bound) / static_cast<double>(bound) : 0,
+      FormatDuration(place::ToSeconds(bound)));
+  if (result.best.published_makespan >= 0) {
+    fmt::print("by the published simulator: {}\n",
+               FormatDuration(place::ToSeconds(result.best.published_makespan)));
+  }
+  const std::vector<place::DeviceUse> uses = place::DeviceUses(problem, best.schedule);
+  for (int32_t d = 0; d < problem.cluster.size(); ++d) {
+    const place::Device& device = problem.cluster.devices[d];
+    fmt::print(
+        "  {:<12} {:>7} operators, busy {:>5.1f} %, peak {}{}\n", device.name,
+        FormatInteger(uses[d].operators),
+        makespan > 0 ? 100.0 * static_cast<double>(uses[d].busy) / static_cast<double>(makespan)
+                     : 0,
+        FormatBytes(static_cast<uint64_t>(best.memory.peak[d])),
+        device.memory == INT64_MAX ? ""
+                                   : " of " + FormatBytes(static_cast<uint64_t>(device.memory)));
+  }
+  fmt::print("{}\n", place::ChainInWords(place::CriticalChain(problem, best.schedule), makespan));
+  PrintRegime(result);
+}
+
+int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
+  const place::Graph graph = place::ReadGraph(options.graph);
+  place::Cluster cluster = options.devices.Make(graph, options.place.compat);
+  const auto seed = static_cast<uint64_t>(context.common.seed);
+  std::filesystem::path output;
+  if (options.output) {
+    output = *options.output;
+    if (std::filesystem::exists(output) && !context.common.force && !context.common.dry_run)
+      throw UsageError("the file exists", output.string(), "--force replaces it");
+  }
+  place::PlaceResult result;
+  InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
+    {
+      run::Progress progress("place", 0, "steps",
+                             {.enabled = !context.common.no_progress && !context.common.quiet});
+      result = place::Place(graph, cluster, options.place, Threads(context), seed,
+                            [&](std::string_view note) { progress.Note(std::string(note)); });
+    }
+    cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
+    const place::Problem problem(
+        graph, cluster,
+        {options.place.mode, options.place.optimizer, options.place.allocator_rounding},
+        place::MustShare(graph, options.place));
+    const std::string text = place::PlacementToJson(graph, cluster, options.place, result, seed);
+    if (!output.empty() && !context.common.dry_run) WriteFileAtomically(output, text);
+    if (directory) {
+      WriteFileAtomically(directory->path() / "placement.json", text);
+      directory->WriteReport(place::PlacementReport(
+          graph.name.empty() ? options.graph.filename().string() : graph.name, problem,
+          result.best.result, result.bound, result.members, result.best.name));
+      if (options.trace) {
+        const place::MemoryUse memory = place::ReplayMemory(
+            problem.sizes, problem.ops, result.best.result.schedule, cluster.size(), true);
+        WriteFileAtomically(directory->path() / "trace.json",
+                            place::PlanTrace(problem, result.best.result.schedule, memory));
+      }
+    }
+    if (context.common.json) {
+      fmt::print("{}\n", Summary(result, problem).dump());
+    } else {
+      Print(result, problem);
+    }
+    if (result.interrupted) {
+      throw InterruptedError("interrupted while refining; the best until then is written",
+                             output.string(), "run again to look for a better one");
+    }
+    return nlohmann::json::parse(Summary(result, problem).dump());
+  });
+  return 0;
+}
+
+}  // namespace
+
+void AddPlace(cli::Program& program) {
+  program.Add<PlaceCommandOptions>(
+      {.name = "place",
+       .summary =
+           "finds a placement that fits and is fast, and says how far it can be from the best",
+       .example =
+           "baechi-place place data/graphs/gnmt_v2.json --devices 4 --memory 2GB --out placed"},
+      RunPlace);
+}
+
+}  // namespace orchard::baechi_place

@@ -1,0 +1,50 @@
+#include "baechi-place/session.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/number_format.h"
+#include "base/thread_pool.h"
+
+namespace orchard::baechi_place {
+
+int Threads(const cli::Context& context) {
+  return context.common.threads > 0 ? static_cast<int>(context.common.threads) : DefaultThreads();
+}
+
+void InRunDir(const cli::Context& context,
+              const std::function<nlohmann::json(run::RunDir* directory)>& work) {
+  if (!context.common.out || context.common.dry_run) {
+    work(nullptr);
+    return;
+  }
+  run::RunInfo info;
+  info.program = context.program;
+  info.command = context.command;
+  info.arguments = context.arguments;
+  info.config_toml = context.config_toml;
+  info.threads = Threads(context);
+  run::RunDir directory(*context.common.out, info, run::WhenExisting(context.common.force, false));
+  directory.Record([&] { return work(&directory); });
+}
+
+std::string DescribeCluster(const place::Cluster& cluster) {
+  const int64_t memory = cluster.devices[0].memory;
+  bool equal = true;
+  for (const place::Device& device : cluster.devices)
+    equal = equal && device.memory == memory && device.speed == cluster.devices[0].speed;
+  std::string text = fmt::format("{} {}device{}", cluster.size(), equal ? "" : "different ",
+                                 cluster.size() == 1 ? "" : "s");
+  if (equal)
+    text += memory == INT64_MAX ? " without a memory limit"
+                                : " of " + FormatBytes(static_cast<uint64_t>(memory));
+  text += fmt::format(", {} links", place::Name(cluster.comm));
+  if (cluster.links.empty()) {
+    text += fmt::format(" of {} us + {:g} us/MB", FormatShortest(cluster.link.latency_us),
+                        cluster.link.us_per_byte * 1e6);
+  }
+  return text;
+}
+
+}  // namespace orchard::baechi_place

@@ -1,0 +1,26 @@
+// What the subcommands share: the graph with its devices, and the run directory.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "cli/program.h"
+#include "place/options.h"
+#include "place/plan.h"
+#include "run/report.h"
+#include "run/run_dir.h"
+
+namespace orchard::baechi_place {
+
+int Threads(const cli::Context& context);
+
+// Runs `work` inside the run directory of --out when there is one: what it returns is the result in
+// summary.json. Without, just runs it.
+void InRunDir(const cli::Context& context,
+              const std::function<nlohmann::json(run::RunDir* directory)>& work);
+
+// "4 devices of 8.00 GB, parallel links of 5.70 GB/s and 134 us".
+std::string DescribeCluster(const place::Cluster& cluster);
+
+}  // namespace orchard::baechi_place
