@@ -133,7 +133,9 @@ TEST(ZeroPad, KeepsTheOldPartAndSilencesTheNew) {
   const auto out = tiny.Values(plan, down);  // [20, 25]: rows beyond 8 and columns beyond 10 are 0
   for (int i = 0; i < 20; ++i) {
     for (int j = 0; j < 25; ++j) {
-      if (i >= 8 || j >= 10) EXPECT_EQ(out[i * 25 + j], 0);
+      if (i >= 8 || j >= 10) {
+        EXPECT_EQ(out[i * 25 + j], 0);
+      }
     }
   }
 }

@@ -135,7 +135,7 @@ TEST_P(Growth, IsComparedAcrossMethods) {
       Compare(scratch_ / "source",
               {.target = {.width_per_group = 8, .channels = 8, .depths = {3, 2, 1, 2}},
                .compute = ComputeType::kF64},
-              0, 1);
+              {});
   std::map<std::string, MethodOutcome> by_name;
   for (const MethodOutcome& m : comparison.methods) by_name[Name(m.method)] = m;
   EXPECT_LT(by_name["lemon"].relative, 1e-12);
