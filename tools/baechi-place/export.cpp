@@ -58,7 +58,7 @@ void AddExport(cli::Program& program) {
       {.name = "export",
        .summary = "writes a placement as a device map, TensorFlow devices, Graphviz or CSV",
        .example = "baechi-place export data/graphs/gnmt_v2.json placed/placement.json --devices 4 "
-                  "--to dot -o gnmt.dot"},
+                  "--to dot -o g.dot"},
       RunExport);
 }
 
