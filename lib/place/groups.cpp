@@ -154,7 +154,7 @@ GroupCap DefaultGroupCap(const Graph& graph, const Cluster& cluster) {
   for (const Device& device : cluster.devices) cap.bytes = std::min(cap.bytes, device.memory / 4);
   Time work = 0;
   for (const Op& op : graph.ops) work += FromMicroseconds(op.us);
-  cap.work = work / (2 * std::max(1, cluster.size()));
+  cap.work = work / (2 * std::max<int64_t>(1, cluster.size()));
   return cap;
 }
 

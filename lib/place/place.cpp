@@ -397,7 +397,7 @@ std::vector<Member> RunRecipes(Planner& planner, const std::vector<Recipe>& reci
   ThreadPool(std::max(1, threads)).ForEach(static_cast<int64_t>(recipes.size()), [&](int64_t k) {
     members[k] = planner.Run(recipes[k]);
   });
-  if (progress) progress(fmt::format("{} placements", members.size()));
+  if (progress) progress(fmt::format("{} placements tried", members.size()));
   return members;
 }
 
@@ -447,9 +447,13 @@ void RefineMembers(const Problem& problem, const PlaceOptions& options, int thre
   Member refined;
   refined.name = "refined";
   refined.algorithm = Algorithm::kAuto;
-  refined.result = Evaluate(problem, Refine(problem, starts, refine, [&](Time best) {
-                              if (progress) progress("best " + FormatDuration(ToSeconds(best)));
-                            }));
+  Time known = order.front()->usable() ? order.front()->result.schedule.makespan : kNever;
+  const auto tell = [&](Time best) {  // one call at a time
+    if (best >= known) return;
+    known = best;
+    if (progress) progress("best " + FormatDuration(ToSeconds(best)));
+  };
+  refined.result = Evaluate(problem, Refine(problem, starts, refine, tell));
   CountBytes(problem, refined);
   refined.seconds = Now() - begin;
   members.push_back(std::move(refined));

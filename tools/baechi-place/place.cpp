@@ -113,10 +113,13 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
   place::PlaceResult result;
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
     {
-      run::Progress progress("place", 0, "steps",
+      run::Progress progress("place", 0, "improvements",
                              {.enabled = !context.common.no_progress && !context.common.quiet});
       result = place::Place(graph, cluster, options.place, Threads(context), seed,
-                            [&](std::string_view note) { progress.Note(std::string(note)); });
+                            [&](std::string_view note) {
+                              progress.Note(std::string(note));
+                              progress.Advance();
+                            });
     }
     cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
     const place::Problem problem(
