@@ -50,7 +50,7 @@ std::vector<int32_t> CoarseGroups(const Graph& graph, const Cluster& cluster,
 }  // namespace
 
 Problem::Problem(const Graph& g, Cluster c, const MemoryOptions& memory,
-                 const std::vector<int32_t>& must_share, std::vector<int32_t> pin)
+                 const std::vector<int32_t>& must_share, const std::vector<int32_t>& pin)
     : graph(g),
       cluster(std::move(c)),
       sizes(g, memory),

@@ -22,7 +22,7 @@ struct Problem {
   // operator, or -1; empty: none. Throws UsageError when a group is pinned to two devices,
   // DataError as CheckDevices.
   Problem(const Graph& graph, Cluster cluster, const MemoryOptions& memory,
-          const std::vector<int32_t>& must_share, std::vector<int32_t> pin = {});
+          const std::vector<int32_t>& must_share, const std::vector<int32_t>& pin = {});
 
   const Graph& graph;
   Cluster cluster;

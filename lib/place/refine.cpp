@@ -253,7 +253,8 @@ std::vector<int32_t> Refine(const Problem& problem, const std::vector<std::vecto
   best_cost.excess = INT64_MAX;
   // With a time limit, chains that wait for a thread share the time.
   const int threads = std::max(1, std::min<int>(options.threads, options.chains));
-  const double share = options.seconds / ((options.chains + threads - 1) / threads);
+  const int rounds = (options.chains + threads - 1) / threads;
+  const double share = options.seconds / rounds;
   ThreadPool(threads).ForEach(options.chains, [&](int64_t k) {
     Chain chain(problem, levels, starts[k % starts.size()], options.seed, static_cast<int32_t>(k));
     const double chain_begin = Now();

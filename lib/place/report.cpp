@@ -74,6 +74,7 @@ run::Table ChainTable(const Problem& problem, const std::vector<ChainLink>& chai
   if (longest.size() > kShown) {
     table.caption = fmt::format("The {} longest of {} steps", kShown, chain.size());
     std::vector<Time> lengths;
+    lengths.reserve(longest.size());
     for (const ChainLink& link : longest) lengths.push_back(link.end - link.start);
     std::nth_element(lengths.begin(), lengths.begin() + kShown, lengths.end(), std::greater<>());
     const Time least = lengths[kShown];

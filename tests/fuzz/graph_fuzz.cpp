@@ -9,7 +9,8 @@
 #include "place/topology.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace orchard;
+  namespace fuzz = orchard::fuzz;
+  namespace place = orchard::place;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   fuzz::ExpectInputErrors([&] {
     const place::Graph graph = place::ParseGraph(text, "file");

@@ -3,15 +3,14 @@
 #include "baechi-place/commands.h"
 
 int main(int argc, char** argv) {
-  using namespace orchard;
-  cli::Program program(
+  orchard::cli::Program program(
       {.name = "baechi-place",
        .summary = "places the operators of a model's graph on devices with limited memory"});
-  baechi_place::AddPlace(program);
-  baechi_place::AddSimulate(program);
-  baechi_place::AddCompare(program);
-  baechi_place::AddInspect(program);
-  baechi_place::AddExport(program);
-  baechi_place::AddGen(program);
+  orchard::baechi_place::AddPlace(program);
+  orchard::baechi_place::AddSimulate(program);
+  orchard::baechi_place::AddCompare(program);
+  orchard::baechi_place::AddInspect(program);
+  orchard::baechi_place::AddExport(program);
+  orchard::baechi_place::AddGen(program);
   return program.Main(argc, argv);
 }
