@@ -19,7 +19,8 @@ Graph Pair(PersistentMemory convention = PersistentMemory::kSeparate) {
   return builder.Build();
 }
 
-std::vector<int64_t> Peak(const Graph& graph, std::vector<int32_t> device, MemoryOptions options) {
+std::vector<int64_t> Peak(const Graph& graph, const std::vector<int32_t>& device,
+                          const MemoryOptions& options) {
   const Problem problem(graph, Cluster(2, INT64_MAX, {}, Comm::kParallel), options,
                         GroupOperators(graph, Grouping::kNone));
   return Evaluate(problem, device).memory.peak;
