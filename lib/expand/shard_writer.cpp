@@ -103,7 +103,7 @@ void ShardWriter::RunOnProcessors(const std::vector<Unit>& units, std::vector<st
 
 int64_t ShardWriter::BlockBytes() const {
   if (options_.block_bytes > 0) return options_.block_bytes;
-  const int64_t share = options_.max_ram / (4 * std::max(1, options_.threads));
+  const int64_t share = options_.max_ram / (int64_t{4} * std::max(1, options_.threads));
   return std::clamp<int64_t>(share, 64 << 10, 4 << 20);
 }
 

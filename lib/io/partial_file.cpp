@@ -56,7 +56,7 @@ PartialFile::PartialFile(const std::filesystem::path& path, uint64_t size, Cachi
   try {
     Reserve(size);
   } catch (...) {
-    PartialFile(std::move(*this));  // closes and removes
+    const PartialFile discarded(std::move(*this));  // closes and removes
     throw;
   }
   if (caching == Caching::kDirect && size >= kDirectFile && OnLocalDisk(fd_)) OpenDirect();
