@@ -41,16 +41,18 @@ int64_t Permutation::operator()(int64_t index) const {
   return static_cast<int64_t>(value);
 }
 
-Sampler::Sampler(int64_t count, uint64_t seed, bool shuffle)
-    : count_(count), seed_(seed), shuffle_(shuffle) {
+Sampler::Sampler(int64_t count, uint64_t seed, bool shuffle, int64_t repeats)
+    : count_(count), seed_(seed), shuffle_(shuffle), repeats_(repeats) {
+  if (repeats < 1) throw UsageError("a sample comes once at least", "data.repeats");
   if (count < 1) throw UsageError("the data set is empty", "", "give more data or a smaller block");
 }
 
 Sample Sampler::At(int64_t position) const {
-  const int64_t epoch = position / count_, place = position % count_;
+  const int64_t pass = position / count_, in_pass = position % count_;
+  const int64_t place = in_pass / repeats_, epoch = pass * repeats_ + in_pass % repeats_;
   if (!shuffle_) return {position, epoch, place};
   static constexpr uint64_t kPurpose = Hash64("data.sampler");
-  const Permutation order(count_, seed_, kPurpose, static_cast<uint64_t>(epoch));
+  const Permutation order(count_, seed_, kPurpose, static_cast<uint64_t>(pass));
   return {position, epoch, order(place)};
 }
 

@@ -34,8 +34,11 @@ struct Sample {
 
 class Sampler {
  public:
-  // Throws UsageError unless count >= 1.
-  Sampler(int64_t count, uint64_t seed, bool shuffle = true);
+  // `repeats`: every sample comes so many times in a row and counts as another epoch each time, so
+  // that it is augmented in another way; an epoch still has `count` samples, of which count /
+  // repeats are different (repeated augmentation; Hoffer et al., 2020, as DeiT uses it). Throws
+  // UsageError unless count and repeats are at least 1.
+  Sampler(int64_t count, uint64_t seed, bool shuffle = true, int64_t repeats = 1);
 
   int64_t count() const { return count_; }
   // Epochs follow each other without a gap: position count() begins the second.
@@ -51,6 +54,7 @@ class Sampler {
   int64_t count_;
   uint64_t seed_;
   bool shuffle_;
+  int64_t repeats_;
 };
 
 }  // namespace orchard::data

@@ -16,6 +16,7 @@
 #include "data/synthetic_shapes.h"
 #include "data/synthetic_text.h"
 #include "data/token_dataset.h"
+#include "expand/labelled_batches.h"
 #include "io/text/corpus.h"
 #include "nn/loss.h"
 
@@ -204,15 +205,19 @@ class ImageBatches : public Batches {
 }  // namespace
 
 at::Tensor SummedLoss(const nn::ModelOutput& output, const Example& example) {
-  const bool images = example.inputs.images.defined();
-  const at::Tensor& logits = images ? output.class_logits : output.token_logits;
+  const bool tokens = example.targets.scalar_type() == at::kLong;
+  const at::Tensor& logits = tokens ? output.token_logits : output.class_logits;
   if (!logits.defined()) {
-    throw UsageError(images ? "the model has no classifier" : "the model has no head for tokens",
+    throw UsageError(tokens ? "the model has no head for tokens" : "the model has no classifier",
                      "data.kind");
   }
-  if (!images && example.predictions == 0) return logits.sum() * 0;
+  if (tokens && example.predictions == 0) return logits.sum() * 0;
+  if (!tokens && !example.labels.defined()) {
+    const auto wide = logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    return (logits.to(wide) - example.targets.to(wide)).square().sum();
+  }
   const at::Tensor mean =
-      images ? nn::SoftTargetLoss(logits, example.targets) : nn::TokenLoss(logits, example.targets);
+      tokens ? nn::TokenLoss(logits, example.targets) : nn::SoftTargetLoss(logits, example.targets);
   return mean * static_cast<double>(example.predictions);
 }
 
@@ -223,6 +228,7 @@ std::unique_ptr<Batches> OpenBatches(const TrainDataOptions& options,
   if (options.kind == DataKind::kImage) {
     return std::make_unique<ImageBatches>(options, seed, pool);
   }
+  if (options.kind == DataKind::kLabels) return OpenLabelledBatches(options, tokenizer);
   return std::make_unique<TextBatches>(options, tokenizer, seed, pool);
 }
 

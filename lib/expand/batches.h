@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "base/thread_pool.h"
 #include "data/sampler.h"
@@ -19,9 +21,11 @@ namespace orchard::expand {
 // Inputs, and what is to be predicted from them.
 struct Example {
   nn::Batch inputs;
-  at::Tensor targets;       // tokens: [N, T] int64, -100 = not predicted; images: [N, classes]
-  at::Tensor labels;        // images: [N] int64
-  int64_t predictions = 0;  // tokens to predict, or images: what the loss is a mean over
+  // Tokens: [N, T] int64, -100 = not predicted; images and labelled texts: [N, classes];
+  // regression: [N, 1].
+  at::Tensor targets;
+  at::Tensor labels;        // images and labelled texts: [N] int64; not of a regression
+  int64_t predictions = 0;  // tokens to predict, images or texts: what the loss is a mean over
   int64_t tokens = 0;       // that go through the model; images count one each
 };
 
@@ -31,9 +35,15 @@ at::Tensor SummedLoss(const nn::ModelOutput& output, const Example& example);
 
 // What a new model must be made for.
 struct DataShape {
-  int64_t vocabulary = 0;                                    // 0 for images
-  int64_t block = 0;                                         // longest sequence
-  int64_t classes = 0, channels = 0, height = 0, width = 0;  // images
+  bool per_sample() const { return classes > 0; }  // one prediction for a whole sample
+
+  int64_t vocabulary = 0;                       // 0 for images
+  int64_t block = 0;                            // longest sequence
+  int64_t classes = 0;                          // of images or labelled texts
+  int64_t channels = 0, height = 0, width = 0;  // images
+  bool regression = false;                      // labelled texts: classes is 1 then
+  std::vector<std::string> label_names;         // labelled texts, by class
+  int32_t pad_token = 0;                        // labelled texts
 };
 
 class Batches {

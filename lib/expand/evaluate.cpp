@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/stack.h>
 
 #include <algorithm>
 #include <vector>
@@ -36,27 +37,53 @@ Example ToDevice(const Example& e, c10::Device device) {
 Evaluation EvaluateBatches(const nn::Network& model, const Batches& batches, int64_t batch,
                            int64_t max_batches, comm::Communicator& ranks, c10::Device device) {
   const at::NoGradGuard no_grad;
+  const DataShape shape = batches.shape();
   const int64_t size = batches.valid_size();
   int64_t count = (size + batch - 1) / batch;
   if (max_batches > 0) count = std::min(count, max_batches);
-  std::vector<double> sums(4);
+  const bool texts = shape.per_sample() && shape.channels == 0;
+  // One row of sums per batch, added in the order of the batches, and then prediction and truth of
+  // every text: every number comes from one rank, so that the result does not depend on their
+  // number.
+  constexpr size_t kSums = 4;
+  const auto rows = kSums * static_cast<size_t>(count);
+  const int64_t seen = texts ? std::min(size, count * batch) : 0;
+  std::vector<double> numbers(rows + 2 * static_cast<size_t>(seen));
   for (int64_t i = ranks.rank(); i < count; i += ranks.size()) {
-    const Example example =
-        ToDevice(batches.Valid(i * batch, std::min(batch, size - i * batch)), device);
+    const int64_t first = i * batch, samples = std::min(batch, size - first);
+    const Example example = ToDevice(batches.Valid(first, samples), device);
     const nn::ModelOutput output = model.Forward(example.inputs);
+    double* sums = numbers.data() + kSums * static_cast<size_t>(i);
     sums[0] += SummedLoss(output, example).item().toDouble();
     sums[1] += static_cast<double>(example.predictions);
-    const bool images = example.labels.defined();
-    const at::Tensor& logits = images ? output.class_logits : output.token_logits;
-    const at::Tensor rows = logits.reshape({-1, logits.size(-1)});
-    const at::Tensor labels = images ? example.labels : example.targets.reshape({-1});
-    sums[2] += static_cast<double>(HitsAmong(rows, labels, 1));
-    sums[3] += static_cast<double>(HitsAmong(rows, labels, 5));
+    const at::Tensor& logits = shape.per_sample() ? output.class_logits : output.token_logits;
+    if (!shape.regression) {
+      const at::Tensor predictions = logits.reshape({-1, logits.size(-1)});
+      const at::Tensor labels = shape.per_sample() ? example.labels : example.targets.reshape({-1});
+      sums[2] += static_cast<double>(HitsAmong(predictions, labels, 1));
+      sums[3] += static_cast<double>(HitsAmong(predictions, labels, 5));
+    }
+    if (!texts) continue;
+    const at::Tensor predicted = shape.regression ? logits.select(1, 0) : logits.argmax(1);
+    const at::Tensor truth = shape.regression ? example.targets.select(1, 0) : example.labels;
+    const at::Tensor both =
+        at::stack({predicted.to(at::kCPU, at::kDouble), truth.to(at::kCPU, at::kDouble)}, 1)
+            .contiguous();
+    std::copy_n(both.const_data_ptr<double>(), both.numel(),
+                numbers.data() + rows + 2 * static_cast<size_t>(first));
   }
-  SumOverRanks(ranks, sums);
+  SumOverRanks(ranks, numbers);
+  double sums[kSums] = {};
+  for (size_t i = 0; i < rows; ++i) sums[i % kSums] += numbers[i];
   Evaluation evaluation{sums[0], static_cast<int64_t>(sums[1]), static_cast<int64_t>(sums[2]),
                         static_cast<int64_t>(sums[3])};
-  evaluation.images = batches.shape().classes > 0;
+  evaluation.per_sample = shape.per_sample();
+  evaluation.regression = shape.regression;
+  evaluation.classes = shape.classes;
+  for (size_t i = rows; i < numbers.size(); i += 2) {
+    evaluation.predicted.push_back(numbers[i]);
+    evaluation.truth.push_back(numbers[i + 1]);
+  }
   return evaluation;
 }
 

@@ -1,5 +1,6 @@
 #include "expand/provenance.h"
 
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "arch/resnet.h"
@@ -101,6 +102,42 @@ ResNetProvenance ReadResNetProvenance(const fs::path& model, const arch::ResNetS
     return !p.known || CoverSource(p.layers, source, target);
   });
   return p;
+}
+
+std::optional<GrowthAccount> ReadGrowthAccount(const fs::path& model) {
+  GrowthAccount account;
+  const bool found = WithAccount(model, [&](const json& file) {
+    account.method = file.at("method").get<std::string>();
+    const json& layers = file.at("layers");
+    for (size_t i = 0; i < layers.size(); ++i) {
+      account.new_layers.push_back(layers[i].at("new").get<bool>());
+      account.layer_names.push_back(layers[i].value("name", "layer." + std::to_string(i)));
+    }
+    return true;
+  });
+  return found ? std::optional(std::move(account)) : std::nullopt;
+}
+
+std::optional<AxisMaps> ReadCopyMaps(const fs::path& model) {
+  AxisMaps all;
+  const bool found = WithAccount(model, [&](const json& file) {
+    const json& maps = file.at("maps");
+    const auto read = [&](const char* axis) {
+      return std::make_shared<const AxisMap>(ReadMap(maps.at(axis)));
+    };
+    const int64_t width = file.at("target").at("head_dim").get<int64_t>();
+    const auto rows = [&](const AxisMap& heads) {
+      return std::make_shared<const AxisMap>(AxisMap::Blocks(heads, width));
+    };
+    all.residual = read("residual");
+    all.query_heads = read("query_heads");
+    all.kv_heads = read("kv_heads");
+    all.hidden = read("hidden");
+    all.query = rows(*all.query_heads);
+    all.key_value = rows(*all.kv_heads);
+    return true;
+  });
+  return found ? std::optional(std::move(all)) : std::nullopt;
 }
 
 }  // namespace orchard::expand

@@ -3,12 +3,14 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "arch/architecture.h"
 #include "expand/axis_map.h"
 #include "expand/depth.h"
+#include "expand/plan.h"
 
 namespace orchard::expand {
 
@@ -41,5 +43,20 @@ struct ResNetProvenance {
 ResNetProvenance ReadResNetProvenance(const std::filesystem::path& model,
                                       const arch::ResNetShape& source,
                                       const arch::ResNetShape& target);
+
+// How the model came about: by which method, and which of its layers are new.
+struct GrowthAccount {
+  std::string method;
+  std::vector<bool> new_layers;          // one per layer, or block of a residual network
+  std::vector<std::string> layer_names;  // their slots begin with it and a dot: "layer.3"
+};
+
+// Of the model's last expansion; nothing where no lemon_expand.json is beside it. Throws DataError
+// for a damaged file.
+std::optional<GrowthAccount> ReadGrowthAccount(const std::filesystem::path& model);
+
+// The copy maps of a Transformer's last expansion, without that of the MLM transform; nothing where
+// no lemon_expand.json is beside it. Throws DataError for a damaged file.
+std::optional<AxisMaps> ReadCopyMaps(const std::filesystem::path& model);
 
 }  // namespace orchard::expand

@@ -2,13 +2,17 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
 
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "arch/resnet.h"
 #include "base/error.h"
+#include "expand/provenance.h"
 #include "io/json_file.h"
 #include "nn/initialise.h"
 #include "nn/model_directory.h"
@@ -21,7 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using arch::Json;
 
-constexpr const char* kAccount = "lemon_expand.json";
 constexpr const char* kCompanions[] = {"tokenizer.json",
                                        "tokenizer_config.json",
                                        "special_tokens_map.json",
@@ -31,7 +34,7 @@ constexpr const char* kCompanions[] = {"tokenizer.json",
                                        "merges.txt",
                                        "generation_config.json",
                                        "preprocessor_config.json",
-                                       kAccount};
+                                       "lemon_expand.json"};
 
 nn::Task TaskOf(DataKind kind) {
   switch (kind) {
@@ -40,6 +43,7 @@ nn::Task TaskOf(DataKind kind) {
     case DataKind::kMlm:
       return nn::Task::kMaskedTokens;
     case DataKind::kImage:
+    case DataKind::kLabels:
       break;
   }
   return nn::Task::kClassify;
@@ -95,9 +99,66 @@ Json ReadConfig(const fs::path& directory) {
 
 void SetDropout(nn::TransformerConfig& config, const TrainModelOptions& options) {
   if (options.dropout) {
-    config.dropout.embedding = config.dropout.hidden = config.dropout.attention = *options.dropout;
+    config.dropout.embedding = config.dropout.hidden = config.dropout.attention =
+        config.dropout.classifier = *options.dropout;
   }
   if (options.drop_path) config.dropout.path = *options.drop_path;
+}
+
+// What transformers needs to know about a head for labels.
+void SetLabels(Json& config, const DataShape& shape, const std::string& model_type,
+               int32_t pad_token) {
+  config.erase("architectures");
+  const std::string name_of_class = ClassifierClass(model_type);
+  if (!name_of_class.empty()) config["architectures"] = Json::array({name_of_class});
+  config["num_labels"] = shape.classes;
+  config["problem_type"] = shape.regression ? "regression" : "single_label_classification";
+  Json names = Json::object(), numbers = Json::object();
+  for (int64_t c = 0; c < shape.classes; ++c) {
+    const std::string number = std::to_string(c);
+    const auto index = static_cast<size_t>(c);
+    const std::string name =
+        index < shape.label_names.size() ? shape.label_names[index] : "LABEL_" + number;
+    names[number] = name;
+    numbers[name] = c;
+  }
+  config["id2label"] = names;
+  config["label2id"] = numbers;
+  // Decoders find a text's last token by it.
+  const bool decoder = nn::ParseTransformerConfig(config, model_type).causal;
+  if (decoder && (!config.contains("pad_token_id") || config["pad_token_id"].is_null())) {
+    config["pad_token_id"] = pad_token;
+  }
+}
+
+bool BelongsToHead(const std::string& slot) {
+  return slot.starts_with("classifier.") || slot.starts_with("pooler.");
+}
+
+// The stored weights without the heads of pre-training, under the names of the class with a
+// classifier, and what of that head is missing from `fresh`.
+nn::Parameters WithLabelHead(const arch::Architecture& architecture, const nn::Parameters& stored,
+                             const nn::Parameters& fresh) {
+  std::string prefix;
+  for (const std::string& p : architecture.prefixes) {
+    if (p.size() > prefix.size()) prefix = p;
+  }
+  nn::Parameters all;
+  for (const nn::Parameter& p : stored.all()) {
+    const at::Tensor wanted = fresh.Find(p.slot);
+    const bool unwanted =
+        p.slot.starts_with("head.") || p.slot.starts_with("mlm.") ||
+        (BelongsToHead(p.slot) && !wanted.defined()) ||
+        (wanted.defined() && wanted.sizes() != p.value.sizes() && BelongsToHead(p.slot));
+    if (unwanted) continue;
+    arch::Match match = *architecture.Find(p.name);
+    match.prefix = prefix;
+    all.Add({arch::Architecture::NameOf(match, match.layer, match.expert), p.slot, p.value});
+  }
+  for (const nn::Parameter& p : fresh.all()) {
+    if (BelongsToHead(p.slot) && !all.Has(p.slot)) all.Add(p);
+  }
+  return all;
 }
 
 // The key that loaders read the type of the weights from.
@@ -119,7 +180,9 @@ TrainModel FreshResNet(Json config, const TrainModelOptions& options, const Data
   SetClasses(config, shape.classes);
   return {arch::ResNetConfigJson(sizes, config),
           nn::Network(nn::ResNet(sizes, nn::InitialiseResNet(sizes, seed, WeightType(precision)),
-                                 ScalarTypeOf(precision)))};
+                                 ScalarTypeOf(precision))),
+          {},
+          options.path};
 }
 
 bool NamesResNet(const std::string& type) {
@@ -137,42 +200,99 @@ TrainModel FreshModel(const TrainModelOptions& options, const DataShape& shape, 
   }
   const arch::Architecture& architecture =
       arch::FindArchitecture(config.value("model_type", std::string()));
+  if (kind == DataKind::kLabels) {
+    SetLabels(config, shape, architecture.model_type, shape.pad_token);
+  }
   nn::TransformerConfig parsed = nn::ParseTransformerConfig(config, architecture.model_type);
   nn::Parameters parameters = nn::InitialiseTransformer(architecture, config,
                                                         {.task = TaskOf(kind),
                                                          .classes = shape.classes,
                                                          .seed = seed,
                                                          .dtype = WeightType(precision)});
-  return {std::move(config), nn::Network(nn::Transformer(std::move(parsed), std::move(parameters),
-                                                         ScalarTypeOf(precision)))};
+  return {std::move(config),
+          nn::Network(
+              nn::Transformer(std::move(parsed), std::move(parameters), ScalarTypeOf(precision))),
+          {},
+          options.path};
 }
 
 TrainModel LoadedModel(const fs::path& path, Precision precision) {
   Json config;
   nn::Network network =
       nn::LoadNetwork(path, WeightType(precision), ScalarTypeOf(precision), &config);
-  return {std::move(config), std::move(network)};
+  const bool copies = network.transformer() != nullptr;
+  return {std::move(config), std::move(network), copies ? ReadCopyMaps(path) : std::nullopt, path};
+}
+
+TrainModel LabelledModel(const fs::path& path, const DataShape& shape, Precision precision,
+                         uint64_t seed) {
+  if (nn::HoldsResNet(path)) {
+    throw UsageError("a residual network reads no texts", path.string());
+  }
+  const nn::ModelDirectory directory = nn::ModelDirectory::Open(path);
+  const arch::Architecture& architecture = directory.architecture();
+  Json config = directory.json();
+  SetLabels(config, shape, architecture.model_type, shape.pad_token);
+  const nn::Parameters fresh = nn::InitialiseTransformer(architecture, config,
+                                                         {.task = nn::Task::kClassify,
+                                                          .classes = shape.classes,
+                                                          .seed = seed,
+                                                          .dtype = WeightType(precision)});
+  if (!fresh.Has("classifier.weight")) {
+    throw ImpossibleError("there is no classifier for texts in " + architecture.model_type,
+                          path.string());
+  }
+  const nn::Parameters stored = directory.Load({.dtype = WeightType(precision), .layer = {}});
+  return {
+      std::move(config),
+      nn::Network(nn::Transformer(directory.config(), WithLabelHead(architecture, stored, fresh),
+                                  ScalarTypeOf(precision))),
+      ReadCopyMaps(path), path};
 }
 
 // Slots of the layers that an expansion added begin with one of these.
 std::set<std::string> NewLayers(const fs::path& model) {
-  const fs::path path = model / kAccount;
-  if (model.empty() || !fs::exists(path)) {
+  const auto account = model.empty() ? std::nullopt : ReadGrowthAccount(model);
+  if (!account) {
     throw UsageError("train = new needs a model that was expanded", "model.train",
-                     "there is no " + std::string(kAccount) + " beside it");
+                     "there is no lemon_expand.json beside it");
   }
   std::set<std::string> prefixes;
-  const nlohmann::json account = io::ReadJsonFile(path);
-  try {
-    const nlohmann::json& layers = account.at("layers");
-    for (size_t i = 0; i < layers.size(); ++i) {
-      const std::string name = layers[i].value("name", "layer." + std::to_string(i));
-      if (layers[i].at("new").get<bool>()) prefixes.insert(name + ".");
-    }
-  } catch (const nlohmann::json::exception& e) {
-    throw DataError(std::string("not an account of an expansion: ") + e.what(), path.string());
+  for (size_t i = 0; i < account->new_layers.size(); ++i) {
+    if (account->new_layers[i]) prefixes.insert(account->layer_names[i] + ".");
   }
   return prefixes;
+}
+
+// Copies of each input of a weight whose columns an expansion split; 1 for any other tensor.
+double SplitCopies(const TrainModel& model, const nn::Parameter& parameter) {
+  if (!model.copies) return 1;
+  const std::string& type = model.network.transformer()->config().model_type;
+  const auto match = arch::FindArchitecture(type).Find(parameter.name);
+  if (!match) return 1;
+  const arch::TensorRule& rule = *match->rule;
+  const bool transposed = rule.kind == arch::Kind::kLinearTransposed;
+  if (rule.kind != arch::Kind::kLinear && !transposed) return 1;
+  const std::string& in = rule.axes[transposed ? 0 : 1];
+  const AxisMaps& maps = *model.copies;
+  const AxisMap* map = in == "R" || in == "T" ? maps.residual.get()
+                       : in == "H"            ? maps.query.get()
+                       : in == "F"            ? maps.hidden.get()
+                                              : nullptr;
+  if (map == nullptr) return 1;
+  return static_cast<double>(map->size() - map->pads()) / static_cast<double>(map->source_size());
+}
+
+// True for the units of a grown axis that are not the first copy of an old one.
+at::Tensor NewUnits(const AxisMap& map) {
+  std::vector<uint8_t> is_new(static_cast<size_t>(map.size()), 1);
+  std::vector<bool> seen(static_cast<size_t>(map.source_size()));
+  for (int64_t t = 0; t < map.size(); ++t) {
+    if (map[t] == kPad || seen[static_cast<size_t>(map[t])]) continue;
+    seen[static_cast<size_t>(map[t])] = true;
+    is_new[static_cast<size_t>(t)] = 0;
+  }
+  return at::tensor(is_new, at::kByte).to(at::kBool);
 }
 
 bool InLayers(const std::string& slot, const std::set<std::string>& prefixes) {
@@ -183,6 +303,17 @@ bool InLayers(const std::string& slot, const std::set<std::string>& prefixes) {
 }
 
 }  // namespace
+
+std::string ClassifierClass(const std::string& model_type) {
+  static const std::map<std::string, std::string> kClasses = {
+      {"bert", "Bert"},          {"roberta", "Roberta"}, {"distilbert", "DistilBert"},
+      {"gpt2", "GPT2"},          {"llama", "Llama"},     {"mistral", "Mistral"},
+      {"mixtral", "Mixtral"},    {"qwen2", "Qwen2"},     {"qwen3", "Qwen3"},
+      {"qwen3_moe", "Qwen3Moe"}, {"gemma", "Gemma"},     {"gemma2", "Gemma2"},
+      {"phi3", "Phi3"}};
+  const auto it = kClasses.find(model_type);
+  return it == kClasses.end() ? "" : it->second + "ForSequenceClassification";
+}
 
 at::ScalarType WeightType(Precision precision) {
   return precision == Precision::kF64 ? at::kDouble : at::kFloat;
@@ -196,7 +327,9 @@ TrainModel OpenTrainModel(const TrainModelOptions& options, const DataShape& sha
                           Precision precision, uint64_t seed) {
   const bool fresh = options.path.empty() || options.init == Initial::kRandom;
   TrainModel model = fresh ? FreshModel(options, shape, kind, precision, seed)
-                           : LoadedModel(options.path, precision);
+                     : kind == DataKind::kLabels
+                         ? LabelledModel(options.path, shape, precision, seed)
+                         : LoadedModel(options.path, precision);
   if (nn::Transformer* transformer = model.network.transformer()) {
     SetDropout(transformer->config(), options);
   } else if (options.dropout.value_or(0) > 0 || options.drop_path.value_or(0) > 0) {
@@ -229,10 +362,11 @@ void LoadWeights(TrainModel& model, const fs::path& checkpoint) {
   }
 }
 
-std::vector<nn::OptimizedTensor> TrainedTensors(TrainModel& model, const TrainModelOptions& options,
-                                                const nn::OptimizerOptions& optimizer) {
-  const bool all = options.train == Trained::kAll;
-  const std::set<std::string> layers = all ? std::set<std::string>() : NewLayers(options.path);
+std::vector<nn::OptimizedTensor> TrainedTensors(TrainModel& model, Trained trained,
+                                                const nn::OptimizerOptions& optimizer,
+                                                SplitRate split_rate) {
+  const bool all = trained == Trained::kAll;
+  const std::set<std::string> layers = all ? std::set<std::string>() : NewLayers(model.directory);
   std::vector<nn::OptimizedTensor> tensors;
   for (const nn::Parameter& parameter : model.network.parameters().all()) {
     if (parameter.measured) continue;
@@ -243,20 +377,42 @@ std::vector<nn::OptimizedTensor> TrainedTensors(TrainModel& model, const TrainMo
     // "norm" has to find ln_1 and layernorm alike: the slot's name says what a tensor is.
     const bool decays = nn::DecaysWeight(parameter.name, optimizer.no_decay) &&
                         nn::DecaysWeight(parameter.slot, optimizer.no_decay);
-    tensors.push_back({parameter.name, parameter.value, decays, 1});
+    const double scale =
+        split_rate == SplitRate::kInverse ? 1 / SplitCopies(model, parameter) : 1.0;
+    tensors.push_back({parameter.name, parameter.value, decays, scale});
   }
   if (tensors.empty()) throw UsageError("the expansion added no layers", "model.train");
   return tensors;
 }
 
-void SaveTrainModel(const TrainModel& model, const fs::path& source, const fs::path& directory) {
+nn::GrowthMask MaskOfGrowth(const TrainModel& model) {
+  const auto account = model.directory.empty() ? std::nullopt : ReadGrowthAccount(model.directory);
+  if (!account || !model.copies || account->method != "zero-pad") {
+    throw UsageError("mask_ramp needs a model that was grown by --method zero-pad",
+                     "model.mask_ramp",
+                     "other methods divide the old weights over new units: nothing can be hidden");
+  }
+  const AxisMaps& maps = *model.copies;
+  for (const AxisMap* map : {maps.residual.get(), maps.query.get(), maps.hidden.get()}) {
+    const std::vector<int64_t>& copies = map->copies();
+    if (std::any_of(copies.begin(), copies.end(), [](int64_t n) { return n > 1; })) {
+      throw ImpossibleError("grouped query heads were copied, and copies cannot be hidden",
+                            "model.mask_ramp", "keep the numbers of heads");
+    }
+  }
+  return {NewUnits(*maps.residual), NewUnits(*maps.query), NewUnits(*maps.hidden),
+          account->new_layers};
+}
+
+void SaveTrainModel(const TrainModel& model, const fs::path& directory) {
   nn::SaveModel(directory, model.config, model.network.parameters());
-  if (source.empty()) return;
+  if (model.directory.empty()) return;
   for (const char* name : kCompanions) {
-    if (!fs::exists(source / name)) continue;
+    const fs::path source = model.directory / name;
+    if (!fs::exists(source)) continue;
     std::error_code error;
-    fs::copy_file(source / name, directory / name, fs::copy_options::overwrite_existing, error);
-    if (error) throw ResourceError("cannot copy: " + error.message(), (source / name).string());
+    fs::copy_file(source, directory / name, fs::copy_options::overwrite_existing, error);
+    if (error) throw ResourceError("cannot copy: " + error.message(), source.string());
   }
 }
 

@@ -36,6 +36,33 @@ run::Chart MakeChart(std::string title, run::Axis y, std::vector<run::Series> se
   return chart;
 }
 
+run::Table StageTable(const std::vector<TrainStage>& stages) {
+  run::Table table;
+  table.caption = "Growth within the run";
+  table.columns = {"from step",
+                   "steps",
+                   "parameters",
+                   "FLOPs",
+                   "validation before (nat)",
+                   "validation after (nat)"};
+  for (const TrainStage& s : stages) {
+    const auto loss = [](const std::optional<double>& x) {
+      return x ? run::Cell(*x, 6) : run::Cell("");
+    };
+    table.rows.push_back({s.first_step, s.steps, s.parameters, run::Cell(s.flops, 3),
+                          loss(s.loss_before), loss(s.loss_after)});
+  }
+  return table;
+}
+
+run::Chart ScoreChart(const std::filesystem::path& metrics) {
+  return MakeChart(
+      "Scores", {.title = "score"},
+      {ReadSeries(metrics, "valid_top1", "top-1"), ReadSeries(metrics, "accuracy", "accuracy"),
+       ReadSeries(metrics, "f1", "F1"), ReadSeries(metrics, "matthews", "Matthews"),
+       ReadSeries(metrics, "pearson", "Pearson"), ReadSeries(metrics, "spearman", "Spearman")});
+}
+
 }  // namespace
 
 run::Report MakeTrainReport(const TrainResult& r, const std::filesystem::path& metrics,
@@ -52,14 +79,33 @@ run::Report MakeTrainReport(const TrainResult& r, const std::filesystem::path& m
     report.AddFact("Validation loss after", fmt::format("{:.4f} nat", *r.valid_loss));
   }
   if (r.accuracy) report.AddFact("Top-1 accuracy", fmt::format("{:.2f} %", 100 * *r.accuracy));
+  report.AddFact("Work", fmt::format("{:.3g} FLOPs", r.flops));
+  if (r.best) {
+    std::string text = fmt::format("epoch {:.4g}, loss {:.4f}", r.best->epoch, r.best->loss);
+    for (const auto& [name, value] : r.best->scores)
+      text += fmt::format(", {} {:.4f}", name, value);
+    report.AddFact("Best validation", text);
+  }
+  if (r.copy_divergence)
+    report.AddFact("Copy divergence", fmt::format("{:.3g}", *r.copy_divergence));
   report.AddSection("Loss").AddChart(MakeChart("Loss", {.title = "loss", .unit = "nat"},
                                                {ReadSeries(metrics, "loss", "training batch"),
                                                 ReadSeries(metrics, "valid_loss", "validation")}));
+  if (run::Chart scores = ScoreChart(metrics); !scores.series.empty()) {
+    report.AddChart(std::move(scores));
+  }
+  if (r.stages.size() > 1) report.AddSection("Stages").AddTable(StageTable(r.stages));
   report.AddSection("Optimiser")
       .AddChart(MakeChart("Learning rate", {.title = "learning rate"},
                           {ReadSeries(metrics, "lr", "learning rate")}))
       .AddChart(MakeChart("Gradient norm", {.title = "norm", .logarithmic = true},
                           {ReadSeries(metrics, "grad_norm", "before clipping")}));
+  run::Chart divergence =
+      MakeChart("Copy divergence", {.title = "|u - u'| / |u|", .logarithmic = true},
+                {ReadSeries(metrics, "copy_divergence", "copied units")});
+  if (!divergence.series.empty()) {
+    report.AddSection("Copies of units").AddChart(std::move(divergence));
+  }
   report.AddRaw("config.toml", config_toml);
   return report;
 }

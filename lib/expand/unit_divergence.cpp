@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/thread_pool.h"
 #include "expand/copy_divergence.h"
 #include "nn/layer_weights.h"
@@ -37,14 +39,20 @@ Pairs PairsOf(const AxisMap& map) {
 class Mean {
  public:
   void Add(const nn::Linear& linear, const AxisMap& map) {
-    if (linear.defined() && linear.weight.size(0) == map.size()) Add(linear.weight, map);
+    if (!linear.defined()) return;
+    if (linear.weight.size(0) != map.size()) {
+      throw DataError("a copy map of " + std::to_string(map.size()) + " units for a weight of " +
+                          std::to_string(linear.weight.size(0)),
+                      "lemon_expand.json", "it belongs to another model");
+    }
+    Add(linear.weight, map);
   }
 
   // weight [units, ...].
   void Add(const at::Tensor& weight, const AxisMap& map) {
     const Pairs pairs = PairsOf(map);
     if (pairs.first.empty()) return;
-    const at::Tensor rows = weight.to(at::kDouble).flatten(1).contiguous();
+    const at::Tensor rows = weight.to(at::kCPU, at::kDouble).flatten(1).contiguous();
     std::vector<double> divergence(pairs.first.size());
     CopyDivergence({.type = FloatType::kF64,
                     .rows = rows.size(0),

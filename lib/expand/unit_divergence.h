@@ -13,6 +13,7 @@ namespace orchard::expand {
 // Mean of |u - u'| / |u| over every copy u' of a unit and its first copy u, where a unit is a
 // fan-in row of q, k, v and of the first maps of MLPs. Nothing when the growth copied no such unit.
 //   maps  of the plan that `model` was grown by
+// Throws DataError where they do not fit the model.
 std::optional<double> UnitDivergence(const nn::Transformer& model, const AxisMaps& maps);
 
 // The same for a residual network, where a unit is a channel: a row of a convolution, with its

@@ -1,6 +1,7 @@
 #include "nn/device.h"
 
 #include <ATen/Context.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
@@ -83,6 +84,14 @@ c10::Device ResolveDevice(const std::string& text) {
                         text);
   }
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+std::optional<int64_t> PeakAllocatedBytes(c10::Device device) {
+  if (device.is_cpu()) return std::nullopt;
+  const c10::CachingDeviceAllocator::DeviceStats stats =
+      c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  using c10::CachingAllocator::StatType;
+  return stats.allocated_bytes[static_cast<size_t>(StatType::AGGREGATE)].peak;
 }
 
 void AllowTf32(bool allow) {

@@ -5,6 +5,8 @@
 
 #include <c10/core/Device.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace orchard::nn {
@@ -22,6 +24,10 @@ int CudaDeviceCount();
 // there is a device, else CPU). Loads the backend where needed. Throws UsageError for other text,
 // ResourceError when the device does not exist.
 c10::Device ResolveDevice(const std::string& text);
+
+// The most memory that tensors on a device have held at one time in this process, bytes; nothing
+// for the CPU, whose allocator does not count.
+std::optional<int64_t> PeakAllocatedBytes(c10::Device device);
 
 // Whether f32 products on CUDA may use TF32 (10-bit mantissa, relative error near 1e-3). LibTorch's
 // default differs between convolutions and products, so programs set it: off for verification, as

@@ -23,7 +23,9 @@ at::Tensor EmbedTokens(const TransformerConfig& c, const EmbeddingWeights& w, co
     x = x * factor;
   }
   if (w.type.defined()) {
-    x = x + (batch.types.defined() ? at::embedding(w.type, batch.types) : w.type.select(0, 0));
+    // RoBERTa has one segment, whatever a tokenizer says.
+    const bool several = batch.types.defined() && w.type.size(0) > 1;
+    x = x + (several ? at::embedding(w.type, batch.types) : w.type.select(0, 0));
   }
   if (c.position == PositionKind::kIndex) {
     x = x + w.position.narrow(0, 0, batch.tokens.size(1));

@@ -45,7 +45,7 @@ at::Tensor Pool(const TransformerConfig& c, const at::Tensor& hidden, const at::
 }  // namespace
 
 ModelOutput ModelHead(const TransformerConfig& c, const HeadWeights& w, const at::Tensor& x,
-                      const Sequence& sequence) {
+                      const Sequence& sequence, const TrainingContext* training) {
   ModelOutput out;
   at::Tensor last = x;
   if (c.pooling == Pooling::kMean) {
@@ -67,10 +67,16 @@ ModelOutput ModelHead(const TransformerConfig& c, const HeadWeights& w, const at
     }
   }
   if (w.classifier.defined()) {
+    const double probability = training != nullptr ? c.dropout.classifier : 0;
+    const auto drop = [&](const at::Tensor& x, int64_t place) {
+      return probability > 0 ? Dropout(x, probability, training->Random("classifier", place)) : x;
+    };
     at::Tensor features = Pool(c, out.hidden, out.pooled, sequence);
     if (w.classifier_dense.defined()) {
+      if (c.model_type == "roberta") features = drop(features, 0);
       features = ApplyNonlinearity(w.classifier_dense(features), c.classifier_activation);
     }
+    features = drop(features, 1);
     out.class_logits = w.classifier(features);
     if (w.dist_classifier.defined()) {
       // Trained apart, the two heads are averaged for a prediction.

@@ -5,6 +5,7 @@
 
 #include "nn/layer_weights.h"
 #include "nn/sequence.h"
+#include "nn/training_context.h"
 
 namespace orchard::nn {
 
@@ -19,8 +20,9 @@ struct ModelOutput {
   at::Tensor measured;
 };
 
-// x [N, T, D] of the last layer.
+// x [N, T, D] of the last layer. `training` null: no dropout.
 ModelOutput ModelHead(const TransformerConfig& config, const HeadWeights& weights,
-                      const at::Tensor& x, const Sequence& sequence);
+                      const at::Tensor& x, const Sequence& sequence,
+                      const TrainingContext* training = nullptr);
 
 }  // namespace orchard::nn

@@ -16,6 +16,8 @@ struct TrainingContext {
   uint64_t pass =
       0;  // a number of its own for every forward pass: step, or step x micro-batches + micro-batch
 
+  bool recompute_layers = false;  // keep only what enters a layer; see recompute.h
+
   // `place` names the kind of dropout ("attention", "mlp", ...), `layer` where it stands.
   DropoutRandom Random(std::string_view place, int64_t layer) const {
     return {PhiloxKey(seed, Hash64(place)), pass << 16 | static_cast<uint64_t>(layer)};

@@ -6,7 +6,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <optional>
 
+#include "nn/growth_mask.h"
 #include "nn/model_head.h"
 #include "nn/parameters.h"
 #include "nn/sequence.h"
@@ -29,7 +31,8 @@ class Transformer {
   at::Tensor Embed(const Batch& batch, const TrainingContext* training = nullptr) const;
   at::Tensor Layer(int64_t layer, const at::Tensor& x, const Sequence& sequence,
                    const TrainingContext* training = nullptr) const;
-  ModelOutput Head(const at::Tensor& x, const Sequence& sequence) const;
+  ModelOutput Head(const at::Tensor& x, const Sequence& sequence,
+                   const TrainingContext* training = nullptr) const;
 
   // All of it. `observe`, when set, sees the residual stream: index 0 after the embedding, i + 1
   // after layer i.
@@ -37,12 +40,21 @@ class Transformer {
   ModelOutput Forward(const Batch& batch, const TrainingContext* training = nullptr,
                       const Observer& observe = {}) const;
 
+  // Hides what the model has just gained, in every forward pass from now on; nothing: shows it.
+  // Throws ImpossibleError for blocks whose norms do not stand before the sub-blocks.
+  void SetMask(std::optional<GrowthMask> mask);
+
   const TransformerConfig& config() const { return config_; }
   TransformerConfig& config() { return config_; }  // e.g. other dropout for fine-tuning
   const Parameters& parameters() const { return parameters_; }
   Parameters& parameters() { return parameters_; }
 
  private:
+  at::Tensor Block(int64_t layer, const LayerWeights& weights, const at::Tensor& x,
+                   const Sequence& sequence, const TrainingContext* training) const;
+  at::Tensor RecomputedLayer(int64_t layer, const at::Tensor& x, const Sequence& sequence,
+                             const TrainingContext& training) const;
+  at::Tensor Normalise(const at::Tensor& x, const NormWeights& norm) const;
   at::Tensor Join(const at::Tensor& residual, at::Tensor update, const NormWeights& post_norm,
                   const at::Tensor& scale, const char* place, int64_t layer,
                   const TrainingContext* training) const;
@@ -50,6 +62,7 @@ class Transformer {
   TransformerConfig config_;
   Parameters parameters_;
   at::ScalarType compute_;
+  std::optional<GrowthMask> mask_;
 };
 
 }  // namespace orchard::nn

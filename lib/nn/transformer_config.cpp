@@ -362,7 +362,8 @@ TransformerConfig ReadBert(const ConfigReader& r) {
   const double hidden = r.Real("hidden_dropout_prob", 0.1);
   c.dropout = {.embedding = hidden,
                .hidden = hidden,
-               .attention = r.Real("attention_probs_dropout_prob", 0.1)};
+               .attention = r.Real("attention_probs_dropout_prob", 0.1),
+               .classifier = r.Real("classifier_dropout", hidden)};
   c.initializer_range = r.Real("initializer_range", 0.02);
   return c;
 }
@@ -403,8 +404,10 @@ TransformerConfig ReadDistilbert(const ConfigReader& r) {
   c.classifier_activation = Nonlinearity::kRelu;
   c.tied_head = r.Bool("tie_word_embeddings", true);
   const double hidden = r.Real("dropout", 0.1);
-  c.dropout = {
-      .embedding = hidden, .hidden = hidden, .attention = r.Real("attention_dropout", 0.1)};
+  c.dropout = {.embedding = hidden,
+               .hidden = hidden,
+               .attention = r.Real("attention_dropout", 0.1),
+               .classifier = r.Real("seq_classif_dropout", 0.2)};
   c.initializer_range = r.Real("initializer_range", 0.02);
   return c;
 }

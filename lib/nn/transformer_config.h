@@ -71,6 +71,7 @@ struct MoeConfig {
 
 struct DropoutConfig {
   double embedding = 0, hidden = 0, attention = 0;  // probabilities
+  double classifier = 0;                            // of what a classifier of texts reads
   double path = 0;  // drop-path of the last layer; grows linearly from 0
 };
 

@@ -21,6 +21,11 @@ void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
        .summary = "trains a model, expanded or new, on one or many ranks",
        .example = "lemon-expand train --config configs/lemon-expand/quick.toml --out quick"},
       runs.train);
+  program.Add<FinetuneCommandOptions>(
+      {.name = "finetune",
+       .summary = "trains a model for texts to predict labels, and reports its best epoch",
+       .example = "lemon-expand finetune all-MiniLM-L6-v2 train.tsv --valid dev.tsv --out cola"},
+      runs.finetune);
   program.Add<CompareCommandOptions>(
       {.name = "compare",
        .summary = "grows one model by every method and shows what each keeps of it",

@@ -14,6 +14,7 @@
 #include "expand/repro/options.h"
 #include "lemon-expand/compare.h"
 #include "lemon-expand/eval.h"
+#include "lemon-expand/finetune.h"
 #include "lemon-expand/train.h"
 #include "lemon-expand/verify.h"
 
@@ -45,6 +46,7 @@ using Run = std::function<int(const Options&, const cli::Context&)>;
 struct TensorRuns {
   Run<VerifyCommandOptions> verify;
   Run<TrainCommandOptions> train;
+  Run<FinetuneCommandOptions> finetune;
   Run<CompareCommandOptions> compare;
   Run<expand::repro::ReproOptions> repro;
   Run<EvalCommandOptions> eval;

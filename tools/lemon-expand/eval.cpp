@@ -21,6 +21,9 @@ using expand::Evaluation;
 
 Evaluation Evaluate(const EvalCommandOptions& options, const cli::Context& context) {
   SetThreads(context);
+  if (options.data.kind == expand::DataKind::kLabels) {
+    throw UsageError("labelled texts are scored by finetune", "data.kind");
+  }
   const c10::Device device = nn::ResolveDevice(context.common.ResolvedDevice().Name());
   expand::TrainDataOptions data = options.data;
   data.valid = options.dataset;
@@ -45,7 +48,7 @@ nlohmann::json ToJson(const Evaluation& e) {
                          {"predictions", e.predictions},
                          {"top1", e.top1_accuracy()},
                          {"top5", e.top5_accuracy()}};
-  if (!e.images) json["perplexity"] = e.perplexity();
+  if (!e.per_sample) json["perplexity"] = e.perplexity();
   return json;
 }
 
@@ -53,7 +56,7 @@ run::Report MakeReport(const EvalCommandOptions& options, const Evaluation& e,
                        const std::string& config) {
   run::Report report("Evaluation", options.model.string() + " on " + options.dataset);
   report.AddFact("Loss", fmt::format("{:.4f} nat", e.loss()));
-  if (!e.images) report.AddFact("Perplexity", fmt::format("{:.3f}", e.perplexity()));
+  if (!e.per_sample) report.AddFact("Perplexity", fmt::format("{:.3f}", e.perplexity()));
   report.AddFact("Top-1", fmt::format("{:.2f} %", 100 * e.top1_accuracy()));
   report.AddFact("Top-5", fmt::format("{:.2f} %", 100 * e.top5_accuracy()));
   report.AddRaw("config.toml", config);
@@ -77,7 +80,7 @@ int RunEval(const EvalCommandOptions& options, const cli::Context& context) {
     fmt::print("{}\n", json.dump());
   } else {
     fmt::print("loss {:.4f} nat over {} predictions, ", evaluation.loss(), evaluation.predictions);
-    if (!evaluation.images) fmt::print("perplexity {:.3f}, ", evaluation.perplexity());
+    if (!evaluation.per_sample) fmt::print("perplexity {:.3f}, ", evaluation.perplexity());
     fmt::print("top-1 {:.2f} %, top-5 {:.2f} %\n", 100 * evaluation.top1_accuracy(),
                100 * evaluation.top5_accuracy());
   }

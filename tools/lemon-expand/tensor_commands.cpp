@@ -9,6 +9,7 @@ namespace orchard::lemon_expand {
 TensorRuns AllTensorRuns() {
   return {.verify = RunVerify,
           .train = RunTrain,
+          .finetune = RunFinetune,
           .compare = RunCompare,
           .repro = RunRepro,
           .eval = RunEval};

@@ -22,8 +22,13 @@ void SetThreads(const cli::Context& context);
 // eval.cpp
 int RunEval(const EvalCommandOptions& options, const cli::Context& context);
 
+// finetune.cpp
+int RunFinetune(const FinetuneCommandOptions& options, const cli::Context& context);
+
 // train.cpp
 int RunTrain(const TrainCommandOptions& options, const cli::Context& context);
+// Trains with all ranks into --out, writes the report page and prints the result.
+int TrainInRunDirectory(const expand::TrainOptions& options, const cli::Context& context);
 
 // compare.cpp
 int RunCompare(const CompareCommandOptions& options, const cli::Context& context);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/number_format.h"
 #include "base/signals.h"
 #include "comm/launch.h"
 #include "expand/train_report.h"
@@ -18,7 +19,7 @@
 namespace orchard::lemon_expand {
 namespace {
 
-run::RunDir OpenRunDir(const TrainCommandOptions& options, const cli::Context& context,
+run::RunDir OpenRunDir(const expand::TrainOptions& options, const cli::Context& context,
                        const std::string& device) {
   run::RunInfo info = MakeRunInfo(context, device);
   info.trace = options.run.trace;
@@ -32,12 +33,29 @@ void Print(const expand::TrainResult& r) {
   if (r.valid_loss) fmt::print(", validation {:.4f} nat", *r.valid_loss);
   if (r.first_valid_loss) fmt::print(" (before: {:.4f})", *r.first_valid_loss);
   if (r.accuracy) fmt::print(", top-1 {:.2f} %", 100 * *r.accuracy);
-  fmt::print("\n{}\n", r.final.string());
+  fmt::print("\n");
+  for (const expand::TrainStage& stage : r.stages) {
+    if (!stage.loss_after) continue;
+    fmt::print("grew after step {} to {} parameters, validation {:.4f} nat (before: {:.4f})\n",
+               stage.first_step, FormatCount(static_cast<double>(stage.parameters)),
+               *stage.loss_after, *stage.loss_before);
+  }
+  if (r.best) {
+    fmt::print("best validation after {:.4g} epochs (step {}), loss {:.4f}", r.best->epoch,
+               r.best->step, r.best->loss);
+    for (const auto& [name, value] : r.best->scores) fmt::print(", {} {:.4f}", name, value);
+    fmt::print("\n{}\n", r.best_model.string());
+  }
+  fmt::print("{}\n", r.final.string());
 }
 
 }  // namespace
 
 int RunTrain(const TrainCommandOptions& options, const cli::Context& context) {
+  return TrainInRunDirectory(options, context);
+}
+
+int TrainInRunDirectory(const expand::TrainOptions& options, const cli::Context& context) {
   if (!context.common.out) {
     throw UsageError("a run directory is needed", "--out", "name one, e.g. --out runs/quick");
   }

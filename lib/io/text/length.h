@@ -12,6 +12,9 @@ namespace orchard::text {
 class Truncation {
  public:
   explicit Truncation(const JsonField& field);
+  // Shortens the longer text at its end.
+  explicit Truncation(size_t max_length)
+      : max_length_(max_length), strategy_(Strategy::kLongestFirst), left_(false) {}
   // Shortens the texts so that they and `added` special tokens fit. Throws ImpossibleError where
   // the strategy cannot.
   void Apply(std::vector<int32_t>& first, std::vector<int32_t>& second, bool pair,

@@ -215,8 +215,10 @@ std::vector<int32_t> Tokenizer::Ids(std::string_view text) const {
 
 Encoding Tokenizer::Finish(std::vector<int32_t> first, std::vector<int32_t> second, bool pair,
                            const EncodeOptions& options) const {
-  if (options.truncate && state_->truncation) {
-    const size_t added = options.add_special_tokens ? state_->post_processor.added(pair) : 0;
+  const size_t added = options.add_special_tokens ? state_->post_processor.added(pair) : 0;
+  if (options.max_length > 0) {
+    Truncation(options.max_length).Apply(first, second, pair, added);
+  } else if (options.truncate && state_->truncation) {
     state_->truncation->Apply(first, second, pair, added);
   }
   Encoding encoding = state_->post_processor.Apply(first, second, pair, options.add_special_tokens);

@@ -20,8 +20,10 @@ enum class SpecialToken { kPad, kUnknown, kClass, kSeparator, kMask, kBegin, kEn
 
 struct EncodeOptions {
   bool add_special_tokens = true;
-  bool truncate = true;  // as the file says; no effect where it says nothing
-  bool pad = true;       // likewise
+  bool truncate = true;   // as the file says; no effect where it says nothing
+  bool pad = true;        // likewise
+  size_t max_length = 0;  // not 0: at most so many tokens, special ones included, taken from the
+                          // end of the longer text; in place of what the file says
 };
 
 // Immutable, so that all threads may share one. Text is UTF-8; ill-formed sequences count as U+FFFD

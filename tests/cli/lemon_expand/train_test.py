@@ -29,7 +29,6 @@ steps = 20
 [run]
 batch = 2
 eval_every = 10
-eval_batches = 2
 """
 
 
@@ -82,8 +81,26 @@ class TrainTest(ProgramTest):
         self.assertEqual(self.weights("simulated"), self.weights("mpi"))
         self.assertEqual(self.metrics("simulated"), self.metrics("mpi"))
 
+    def test_a_staged_run_gives_the_same_bytes_by_mpi(self):
+        staged = ("--staged", "at_step=6 hidden=24,at_step=12 hidden=32 layers=3 optim=asym", "--rewarm", "2")
+        self.train("simulated", *staged, "--ranks", "2")
+        if shutil.which("mpirun") is not None:
+            launcher = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"]
+            self.assert_works(run(*launcher, *self.command("mpi", *staged)))
+            self.assertEqual(self.weights("simulated"), self.weights("mpi"))
+            self.assertEqual(self.metrics("simulated"), self.metrics("mpi"))
+        summary = json.loads((self.folder / "simulated" / "summary.json").read_text())["result"]
+        self.assertEqual([s["first_step"] for s in summary["stages"]], [0, 6, 12])
+        self.assertAlmostEqual(sum(s["flops"] for s in summary["stages"]), summary["flops"])
+        for stage in summary["stages"][1:]:
+            self.assertAlmostEqual(stage["loss_before"], stage["loss_after"], 4)
+        # What grew within a run can be verified, expanded and trained like any other model.
+        inspected = run(PROGRAM, "inspect", self.folder / "simulated" / "stages" / "2", "--json")
+        self.assert_works(inspected)
+        self.assertIn("Growth within the run", (self.folder / "simulated" / "report.html").read_text())
+
     def test_eval_finds_the_loss_that_training_reported(self):
-        self.train("run", "--eval-batches", "0")
+        self.train("run")
         result = run(PROGRAM, "eval", self.folder / "run" / "final", "grammar", "--holdout", "0.05",
                      "--characters", "20000", "--block", "32", "--batch", "2", "--device", "cpu",
                      "--threads", "1", "--json")

@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 
@@ -49,6 +50,17 @@ TEST(Permutation, LeavesNoTraceOfTheOldOrder) {
   }
   const double variance = kCount * (kCount * static_cast<double>(kCount) - 1) / 12;
   EXPECT_LT(std::abs(covariance / variance), 4 / std::sqrt(kCount));  // four standard errors
+}
+
+TEST(Sampler, RepeatsSamplesAsOtherEpochs) {
+  const Sampler plain(100, 5), sampler(100, 5, true, 3);
+  std::set<std::pair<int64_t, int64_t>> augmentations;  // what their draws are keyed by
+  for (int64_t i = 0; i < 200; ++i) {
+    const Sample s = sampler.At(i);
+    EXPECT_EQ(s.index, plain.At(i / 100 * 100 + i % 100 / 3).index);
+    augmentations.insert({s.index, s.epoch});
+  }
+  EXPECT_EQ(augmentations.size(), 200u);
 }
 
 TEST(Sampler, UsesEverySampleOncePerEpochInAnotherOrder) {

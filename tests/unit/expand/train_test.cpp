@@ -1,23 +1,28 @@
 // The promises of the training loop on a model that trains in milliseconds.
 #include "expand/train.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "base/error.h"
-#include "base/signals.h"
-#include "comm/launch.h"
 #include "expand/expand_model.h"
 #include "expand/optimizer_state.h"
 #include "expand/plan.h"
-#include "io/json_lines.h"
+#include "expand/provenance.h"
+#include "expand/train_model.h"
+#include "expand/unit_divergence.h"
 #include "io/safetensors.h"
-#include "run/run_dir.h"
-#include "tiny_resnet.h"
+#include "nn/model_directory.h"
+#include "unit/expand/tiny_resnet.h"
+#include "unit/expand/tiny_training.h"
 #include "unit/scratch_dir.h"
 
 namespace orchard::expand {
@@ -26,64 +31,9 @@ namespace {
 using orchard::testing::ReadText;
 using orchard::testing::ScratchDir;
 
-TrainOptions Tiny() {
-  TrainOptions o;
-  o.model.hidden = 16;
-  o.model.heads = 2;
-  o.data.characters = 20000;
-  o.data.block = 24;
-  o.opt.lr = 3e-3;
-  o.opt.ema = 0.9;
-  o.sched.steps = 8;
-  o.run.batch = 2;
-  o.run.eval_every = 4;
-  o.run.eval_batches = 4;
-  return o;
-}
-
-run::RunDir Open(const std::filesystem::path& path, bool resume = false) {
-  return run::RunDir(path, {.program = "test", .command = "train"},
-                     run::WhenExisting(false, resume));
-}
-
-// Trains into `path` with simulated ranks; what rank 0 found.
-TrainResult TrainInto(const std::filesystem::path& path, const TrainOptions& options,
-                      bool resume = false) {
-  TrainResult result;
-  comm::RunRanks({options.run.ranks}, [&](comm::Communicator& communicator) {
-    const TrainSetting setting{.seed = 5, .progress = false};
-    if (communicator.rank() > 0) {
-      Train(options, setting, communicator, nullptr);
-      return;
-    }
-    run::RunDir run = Open(path, resume);
-    run.Record([&] {
-      result = Train(options, setting, communicator, &run);
-      return ToJson(result);
-    });
-  });
-  return result;
-}
-
-std::string Weights(const std::filesystem::path& run) {
-  return ReadText(run / "final" / "model.safetensors");
-}
-
-// metrics.jsonl without what a clock or the machine decides.
-std::vector<nlohmann::json> Metrics(const std::filesystem::path& run) {
-  std::vector<nlohmann::json> all;
-  io::JsonLinesReader lines(run / "metrics.jsonl");
-  for (nlohmann::json line; lines.Next(line);) {
-    line.erase("tokens_per_second");
-    line.erase("peak_memory_bytes");
-    all.push_back(line);
-  }
-  return all;
-}
-
 TEST(Train, LowersTheLoss) {
   const ScratchDir scratch;
-  TrainOptions options = Tiny();
+  TrainOptions options = TinyTraining();
   options.sched.steps = 60;
   const TrainResult result = TrainInto(scratch / "run", options);
   EXPECT_NEAR(*result.first_valid_loss, std::log(259.0), 0.1);  // knows nothing yet
@@ -92,18 +42,16 @@ TEST(Train, LowersTheLoss) {
 
 TEST(Train, ResumesToTheSameBits) {
   const ScratchDir scratch;
-  TrainOptions options = Tiny();
+  TrainOptions options = TinyTraining();
   options.model.dropout = 0.1;
   TrainInto(scratch / "plain", options);
 
   options.run.ranks = 1;
-  RequestStop(15);
-  EXPECT_THROW(TrainInto(scratch / "stopped", options), InterruptedError);
-  ClearStopRequest();
+  TrainOneStepInto(scratch / "stopped", options);
   EXPECT_EQ(Metrics(scratch / "stopped").back()["step"], 1);
   TrainInto(scratch / "stopped", options, true);
 
-  EXPECT_EQ(Weights(scratch / "plain"), Weights(scratch / "stopped"));
+  EXPECT_EQ(FinalWeights(scratch / "plain"), FinalWeights(scratch / "stopped"));
   EXPECT_EQ(ReadText(scratch / "plain/final-ema/model.safetensors"),
             ReadText(scratch / "stopped/final-ema/model.safetensors"));
   EXPECT_EQ(Metrics(scratch / "plain"), Metrics(scratch / "stopped"));
@@ -111,7 +59,7 @@ TEST(Train, ResumesToTheSameBits) {
 
 TEST(Train, RanksEqualMicroBatches) {
   const ScratchDir scratch;
-  TrainOptions options = Tiny();
+  TrainOptions options = TinyTraining();
   options.model.dropout = 0.1;
   options.data.kind = DataKind::kMlm;  // the ranks predict different numbers of tokens
   options.model.type = "bert_preln";
@@ -120,12 +68,12 @@ TEST(Train, RanksEqualMicroBatches) {
   options.run.accum = 1;
   options.run.ranks = 3;
   TrainInto(scratch / "ranks", options);
-  EXPECT_EQ(Weights(scratch / "accumulated"), Weights(scratch / "ranks"));
+  EXPECT_EQ(FinalWeights(scratch / "accumulated"), FinalWeights(scratch / "ranks"));
 }
 
 TEST(Train, OneLargeBatchIsManySmallOnes) {
   const ScratchDir scratch;
-  TrainOptions options = Tiny();
+  TrainOptions options = TinyTraining();
   options.run.precision = Precision::kF64;
   options.model.dropout = 0;  // its masks are drawn for each pass
   options.run.batch = 6;
@@ -134,26 +82,39 @@ TEST(Train, OneLargeBatchIsManySmallOnes) {
   options.run.ranks = 3;
   const TrainResult small = TrainInto(scratch / "small", options);
   EXPECT_NEAR(large.loss, small.loss, 1e-9);
-  // Their validation losses are not compared: whole batches are validated, and the two cut the set
-  // at other places.
 }
 
-// Trains a source in f64 and grows it to 24 wide and 3 deep; what training the source found.
-TrainResult Grow(const ScratchDir& scratch, TrainOptions options) {
+// 37 samples: no batch below divides them.
+TEST(Train, ValidationDependsNeitherOnTheBatchNorOnTheRanks) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyTraining();
   options.run.precision = Precision::kF64;
-  options.opt.ema = 0;
-  const TrainResult result = TrainInto(scratch / "source", options);
-  const SourceModel source = OpenModel(scratch / "source/final", {});
-  const TargetOptions target{.hidden = 24, .layers = 3};
-  const MethodOptions method;
-  ExpandModel(source, MakePlan(source, target, method), method, scratch / "grown", {});
-  return result;
+  options.run.eval_batches = 0;
+  options.data.characters = 18000;
+  options.sched.steps = 1;
+  std::optional<double> alone;
+  for (const int64_t batch : {1, 4, 5, 64}) {
+    options.run.batch = batch;
+    std::optional<double> one_rank;
+    for (const int64_t ranks : {1, 2, 3}) {
+      options.run.ranks = ranks;
+      const double loss =
+          *TrainInto(scratch / fmt::format("{}-{}", batch, ranks), options).first_valid_loss;
+      if (!one_rank) one_rank = loss;
+      EXPECT_EQ(loss, *one_rank) << ranks << " ranks";
+      if (!alone) alone = loss;
+      EXPECT_NEAR(loss, *alone, 1e-12) << "batches of " << batch;
+    }
+  }
 }
+
+// 24 wide and 3 deep.
+const TargetOptions kGrown{.hidden = 24, .layers = 3};
 
 TEST(Train, AnExpandedModelStartsAtItsSourcesLoss) {
   const ScratchDir scratch;
-  TrainOptions options = Tiny();
-  const TrainResult source = Grow(scratch, options);
+  TrainOptions options = TinyTraining();
+  const TrainResult source = TrainAndGrow(scratch, options, kGrown);
   options.run.precision = Precision::kF64;
   options.model.path = scratch / "grown";
   options.sched.steps = 1;
@@ -161,10 +122,60 @@ TEST(Train, AnExpandedModelStartsAtItsSourcesLoss) {
   EXPECT_NEAR(*grown.first_valid_loss, *source.valid_loss, 1e-9);
 }
 
+TEST(Train, ReportsHowFarCopiesAreApart) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyTraining();
+  TrainAndGrow(scratch, options, kGrown);
+  options.run.precision = Precision::kF64;
+  options.model.path = scratch / "grown";
+  options.model.dropout = 0;
+  options.run.divergence_every = 3;
+  const TrainResult result = TrainInto(scratch / "trained", options);
+  std::vector<int64_t> steps;
+  std::vector<double> divergence;
+  for (const nlohmann::json& line : Metrics(scratch / "trained")) {
+    if (!line.contains("copy_divergence")) continue;
+    steps.push_back(line["step"]);
+    divergence.push_back(line["copy_divergence"]);
+  }
+  EXPECT_THAT(steps, ::testing::ElementsAre(0, 3, 6, 8));
+  EXPECT_DOUBLE_EQ(
+      divergence.front(),
+      *UnitDivergence(nn::ModelDirectory::Open(scratch / "grown").LoadTransformer(at::kDouble),
+                      *ReadCopyMaps(scratch / "grown")));
+  EXPECT_EQ(divergence.back(), *result.copy_divergence);
+  EXPECT_NE(divergence.front(), divergence.back());
+  // A model that is no expansion has no copies.
+  EXPECT_FALSE(Metrics(scratch / "source").back().contains("copy_divergence"));
+}
+
+TEST(Train, EqualSplitsStayEqual) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyTraining();
+  options.run.precision = Precision::kF64;
+  options.opt.ema = 0;
+  options.model.dropout = 0;
+  TrainInto(scratch / "source", options);
+  const SourceModel source = OpenModel(scratch / "source/final", {});
+  for (const Split split : {Split::kEqual, Split::kGrid}) {
+    const MethodOptions method{.split = split};
+    const std::filesystem::path grown = scratch / (split == Split::kEqual ? "equal" : "grid"),
+                                run = grown / "run";
+    ExpandModel(source, MakePlan(source, {.hidden = 32}, method), method, grown, {});
+    options.model.path = grown;
+    const TrainResult result = TrainInto(run, options);
+    if (split == Split::kEqual) {
+      EXPECT_LT(*result.copy_divergence, 1e-12);
+    } else {
+      EXPECT_GT(*result.copy_divergence, 1e-3);
+    }
+  }
+}
+
 TEST(Train, LeavesOldLayersAloneWhenAskedTo) {
   const ScratchDir scratch;
-  TrainOptions options = Tiny();
-  Grow(scratch, options);
+  TrainOptions options = TinyTraining();
+  TrainAndGrow(scratch, options, kGrown);
   options.run.precision = Precision::kF64;
   options.model.path = scratch / "grown";
   options.model.train = Trained::kNew;
@@ -179,16 +190,93 @@ TEST(Train, LeavesOldLayersAloneWhenAskedTo) {
   }
 }
 
+TEST(Train, KeepsNoStateForWhatItLeavesAlone) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyTraining();
+  TrainAndGrow(scratch, options, kGrown);
+  options.model.path = scratch / "grown";
+  options.model.train = Trained::kNew;
+  options.opt.ema = 0;
+  TrainOneStepInto(scratch / "stopped", options);
+  const std::filesystem::path checkpoint = scratch / "stopped/checkpoints/step-0000001";
+  const io::Checkpoint state = io::Checkpoint::Open(checkpoint / "optimizer.safetensors");
+  EXPECT_FALSE(state.tensors().empty());
+  for (const io::TensorInfo& tensor : state.tensors()) {
+    EXPECT_THAT(tensor.name, ::testing::HasSubstr("h.2."));
+  }
+  options.run.ranks = 1;
+  const TrainResult resumed = TrainInto(scratch / "stopped", options, true);
+  EXPECT_LT(resumed.trained_parameters, resumed.parameters);
+  TrainInto(scratch / "plain", options);
+  EXPECT_EQ(FinalWeights(scratch / "plain"), FinalWeights(scratch / "stopped"));
+}
+
+TEST(Train, RecomputedLayersTrainToTheSameBits) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyTraining();
+  options.model.dropout = 0.1;
+  options.run.accum = 2;
+  TrainInto(scratch / "kept", options);
+  options.model.grad_checkpoint = true;
+  TrainInto(scratch / "recomputed", options);
+  EXPECT_EQ(FinalWeights(scratch / "kept"), FinalWeights(scratch / "recomputed"));
+}
+
+// Two copies of every input: their parts move half as far each.
+TEST(Train, SplitMapsLearnAtOneOverTheirCopies) {
+  const ScratchDir scratch;
+  TrainAndGrow(scratch, TinyTraining(), {.hidden = 32, .ffn = 128});
+  TrainModelOptions options;
+  options.path = scratch / "grown";
+  TrainModel model = OpenTrainModel(options, {}, DataKind::kClm, Precision::kF32, 0);
+  std::map<std::string, double> scale;
+  for (const auto& t : TrainedTensors(model, Trained::kAll, {}, SplitRate::kInverse)) {
+    scale[t.name.substr(t.name.find('.') + 1)] = t.lr_scale;
+  }
+  EXPECT_EQ(scale.at("wte.weight"), 1);
+  EXPECT_EQ(scale.at("h.0.ln_1.weight"), 1);
+  EXPECT_EQ(scale.at("h.0.attn.c_attn.bias"), 1);
+  EXPECT_EQ(scale.at("h.0.attn.c_attn.weight"), 0.5);
+  EXPECT_EQ(scale.at("h.0.attn.c_proj.weight"), 0.5);
+  EXPECT_EQ(scale.at("h.1.mlp.c_proj.weight"), 0.5);
+  for (const auto& t : TrainedTensors(model, Trained::kAll, {}, SplitRate::kOne)) {
+    EXPECT_EQ(t.lr_scale, 1);
+  }
+}
+
+TEST(Train, KeepsTheModelOfTheBestValidation) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyTraining();
+  options.opt.ema = 0;
+  options.run.keep_best = true;
+  options.opt.lr = 0.3;  // gets worse in the end
+  options.sched.schedule.kind = nn::ScheduleKind::kLinear;
+  options.sched.schedule.warmup = 7;
+  options.run.eval_every = 1;
+  const TrainResult result = TrainInto(scratch / "run", options);
+  double best = INFINITY;
+  int64_t step = 0;
+  for (const nlohmann::json& line : Metrics(scratch / "run")) {
+    if (line["step"] == 0 || line["valid_loss"] >= best) continue;
+    best = line["valid_loss"];
+    step = line["step"];
+  }
+  EXPECT_EQ(result.best->loss, best);
+  EXPECT_EQ(result.best->step, step);
+  EXPECT_LT(step, 8);
+  EXPECT_NE(FinalWeights(scratch / "run"), ReadText(scratch / "run/best/model.safetensors"));
+}
+
 TEST(Train, SaysWhenItDiverges) {
   const ScratchDir scratch;
-  TrainOptions options = Tiny();
+  TrainOptions options = TinyTraining();
   options.opt.lr = 1e30;
   EXPECT_THROW(TrainInto(scratch / "run", options), DivergedError);
 }
 
 TEST(Train, ClassifiesImages) {
   const ScratchDir scratch;
-  TrainOptions options = Tiny();
+  TrainOptions options = TinyTraining();
   options.data.kind = DataKind::kImage;
   options.data.train = "shapes";
   options.data.images = 200;
@@ -203,7 +291,7 @@ TEST(Train, ClassifiesImages) {
 // A residual network of 4 channels on shapes of 16 x 16; its sizes come from config.json.
 TrainOptions TinyNetwork(const ScratchDir& scratch) {
   WriteTinyResNet(scratch / "network", TinyResNet(true), io::DType::kF32);
-  TrainOptions o = Tiny();
+  TrainOptions o = TinyTraining();
   o.data.kind = DataKind::kImage;
   o.data.train = "shapes";
   o.data.images = 200;
@@ -226,11 +314,9 @@ TEST(TrainBatchNorm, MovesTheStatisticsAndKeepsThemInCheckpoints) {
   EXPECT_EQ(*reinterpret_cast<const int64_t*>(count.data()), 8);
 
   options.run.ranks = 1;
-  RequestStop(15);
-  EXPECT_THROW(TrainInto(scratch / "stopped", options), InterruptedError);
-  ClearStopRequest();
+  TrainOneStepInto(scratch / "stopped", options);
   TrainInto(scratch / "stopped", options, true);
-  EXPECT_EQ(Weights(scratch / "plain"), Weights(scratch / "stopped"));
+  EXPECT_EQ(FinalWeights(scratch / "plain"), FinalWeights(scratch / "stopped"));
   EXPECT_EQ(Metrics(scratch / "plain"), Metrics(scratch / "stopped"));
 }
 
@@ -242,7 +328,7 @@ TEST(TrainBatchNorm, RanksEqualMicroBatches) {
   options.run.accum = 1;
   options.run.ranks = 3;
   TrainInto(scratch / "ranks", options);
-  EXPECT_EQ(Weights(scratch / "accumulated"), Weights(scratch / "ranks"));
+  EXPECT_EQ(FinalWeights(scratch / "accumulated"), FinalWeights(scratch / "ranks"));
 }
 
 // Trains a network in f64 and grows it in width and depth; what training the source found.
@@ -289,9 +375,7 @@ TEST(TrainBatchNorm, OptimiserStateGrowsWithTheNetwork) {
   const ScratchDir scratch;
   TrainOptions options = TinyNetwork(scratch);
   options.run.ranks = 1;
-  RequestStop(15);
-  EXPECT_THROW(TrainInto(scratch / "stopped", options), InterruptedError);
-  ClearStopRequest();
+  TrainOneStepInto(scratch / "stopped", options);
   const std::filesystem::path step = scratch / "stopped/checkpoints/step-0000001";
   const SourceModel source = OpenModel(step, {});
   const io::Checkpoint state = io::Checkpoint::Open(step / "optimizer.safetensors");
@@ -310,6 +394,17 @@ TEST(TrainBatchNorm, OptimiserStateGrowsWithTheNetwork) {
   for (size_t i = 0; i < 8; ++i) EXPECT_EQ(to[i], from[i % 4] / 2);       // two copies share
   EXPECT_EQ(grown.Find("momentum_buffer.layer1.2.bn1.weight"), nullptr);  // a new block
   EXPECT_EQ(grown.Find("momentum_buffer.bn1.running_mean"), nullptr);     // measured
+}
+
+TEST(TrainBatchNorm, GrowsWithinARun) {
+  const ScratchDir scratch;
+  TrainOptions options = TinyNetwork(scratch);
+  options.run.precision = Precision::kF64;
+  options.expand.staged = {"at_step=4 width_per_group=8 depths=3,2,1,2"};
+  const TrainResult result = TrainInto(scratch / "run", options);
+  ASSERT_EQ(result.stages.size(), 2u);
+  EXPECT_GT(result.stages[1].parameters, result.stages[0].parameters);
+  EXPECT_NEAR(*result.stages[1].loss_after, *result.stages[1].loss_before, 1e-9);
 }
 
 TEST(TrainBatchNorm, RefusesDropout) {

@@ -54,6 +54,35 @@ TEST_P(EveryArchitecture, LayerByLayerEqualsForward) {
   EXPECT_EQ(MaxDifference(Logits(ends.Head(x, sequence)), whole), 0);
 }
 
+std::vector<at::Tensor> Gradients(Transformer& model, const Batch& batch,
+                                  const TrainingContext& context) {
+  for (const Parameter& p : model.parameters().all()) at::Tensor(p.value).mutable_grad().reset();
+  Logits(model.Forward(batch, &context)).square().sum().backward();
+  std::vector<at::Tensor> gradients;
+  for (const Parameter& p : model.parameters().all()) gradients.push_back(p.value.grad());
+  return gradients;
+}
+
+TEST_P(EveryArchitecture, RecomputedLayersHaveTheSameGradients) {
+  Transformer model = TinyModel(GetParam());
+  model.config().dropout = {.embedding = 0.1, .hidden = 0.2, .attention = 0.3, .path = 0.1};
+  const Batch batch = TinyBatch(model);
+  // All weights, then only those of the last layer, whose input asks for no gradient.
+  const std::string last = "layer." + std::to_string(model.config().layers - 1) + ".";
+  for (const std::string& part : {std::string(), last}) {
+    for (const Parameter& p : model.parameters().all()) {
+      p.value.set_requires_grad(p.slot.starts_with(part));
+    }
+    const auto kept = Gradients(model, batch, {.seed = 3, .pass = 4});
+    const auto again = Gradients(model, batch, {.seed = 3, .pass = 4, .recompute_layers = true});
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const std::string& slot = model.parameters().all()[i].slot;
+      ASSERT_EQ(kept[i].defined(), again[i].defined()) << slot;
+      if (kept[i].defined()) EXPECT_EQ(MaxDifference(kept[i], again[i]), 0) << slot;
+    }
+  }
+}
+
 // The derivative of a weighted sum of the logits along a random direction of each parameter, by
 // autograd and by differences.
 TEST_P(EveryArchitecture, GradientsEqualFiniteDifferences) {
