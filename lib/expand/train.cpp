@@ -387,6 +387,7 @@ class Trainer {
         {"cursor", Cursor()},
         {"random", {{"seed", setting_.seed}, {"pass", step_ * options_.run.accum * ranks_.size()}}},
         {"tokens", result_.tokens},
+        {"flops", result_.flops},
         {"loss", result_.loss},
         {"stages", nlohmann::json::array()}};
     for (const TrainStage& stage : result_.stages) state["stages"].push_back(ToJson(stage));
