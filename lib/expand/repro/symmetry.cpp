@@ -17,6 +17,9 @@ namespace orchard::expand::repro {
 namespace {
 
 constexpr int64_t kSourceWidth = 64, kTargetWidth = 128;
+// What stands for no divergence at all on a logarithmic axis, and below a ratio: less than rounding
+// in f64.
+constexpr double kNoDivergence = 1e-17;
 constexpr double kEqualBound = 1e-6, kRatioBound = 1e3;
 
 // The runs from one source.
@@ -107,7 +110,7 @@ double Smallest(const Curve& curve) {
 run::Series Drawn(const Curve& curve, const char* name, bool logarithmic) {
   run::Series series{.name = name, .x = curve.steps, .y = curve.values};
   if (logarithmic) {
-    for (double& y : series.y) y = std::max(y, 1e-17);
+    for (double& y : series.y) y = std::max(y, kNoDivergence);
   }
   return series;
 }
@@ -139,7 +142,7 @@ void Collect(std::span<const RunOutcome> runs, Numbers& n) {
   }
   n.equal.push_back(Largest(equal));
   n.lemon.push_back(lemon.last());
-  n.ratio.push_back(Smallest(lemon) / std::max(Largest(equal), 1e-300));
+  n.ratio.push_back(Smallest(lemon) / std::max(Largest(equal), kNoDivergence));
   n.growth.push_back(lemon.last() / lemon.values.front());
   n.equal_f32.push_back(Largest(runs[kEqualF32].divergence));
   n.equal_dropout.push_back(Largest(runs[kEqualDropout].divergence));

@@ -36,7 +36,9 @@ TEST(StagedGrowth, KeepsTheLoss) {
   ASSERT_EQ(result.stages.size(), 3u);
   for (const TrainStage& stage : result.stages) {
     EXPECT_EQ(stage.steps, 3);
-    if (stage.first_step > 0) EXPECT_NEAR(*stage.loss_after, *stage.loss_before, 1e-9);
+    if (stage.first_step > 0) {
+      EXPECT_NEAR(*stage.loss_after, *stage.loss_before, 1e-9);
+    }
   }
   EXPECT_LT(*result.valid_loss, *result.stages[2].loss_after);
   EXPECT_EQ(nn::ModelDirectory::Open(scratch / "run/final").config().hidden, 32);

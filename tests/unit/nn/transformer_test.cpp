@@ -78,7 +78,9 @@ TEST_P(EveryArchitecture, RecomputedLayersHaveTheSameGradients) {
     for (size_t i = 0; i < kept.size(); ++i) {
       const std::string& slot = model.parameters().all()[i].slot;
       ASSERT_EQ(kept[i].defined(), again[i].defined()) << slot;
-      if (kept[i].defined()) EXPECT_EQ(MaxDifference(kept[i], again[i]), 0) << slot;
+      if (kept[i].defined()) {
+        EXPECT_EQ(MaxDifference(kept[i], again[i]), 0) << slot;
+      }
     }
   }
 }
