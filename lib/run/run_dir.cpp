@@ -123,12 +123,21 @@ struct RunDir::State {
     }
   }
 
+  // A run that ended with a mistake in its options has nothing to lose: the corrected command may
+  // take its place without --force.
+  bool EndedBeforeItBegan() const {
+    if (fs::exists(path / kMetrics) || fs::exists(path / kCheckpoints)) return false;
+    const Summary before = ReadSummary(path / kSummary);
+    return before.state == "failed" && before.exit_code == ExitCode::kUsage;
+  }
+
   void TakeOver(Existing existing) {
     if (HoldsNothing(path)) return;
     if (!fs::exists(path / kSummary)) {
       throw UsageError("the directory holds other files than a run's", path.string(),
                        "choose another --out");
     }
+    if (existing == Existing::kRefuse && EndedBeforeItBegan()) return Replace();
     if (existing == Existing::kRefuse) {
       throw UsageError("the run directory exists", path.string(),
                        "--resume continues it, --force starts over, or choose another --out");

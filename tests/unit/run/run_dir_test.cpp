@@ -86,6 +86,23 @@ TEST(RunDir, TakesAnEmptyDirectoryAndRefusesARun) {
   EXPECT_NE(message.find("--resume"), std::string::npos) << message;
 }
 
+TEST(RunDir, ACorrectedCommandTakesThePlaceOfOneWithAMistake) {
+  ScratchDir scratch;
+  const auto end_with = [&](const auto& error, bool after_work) {
+    RunDir run(scratch / "run", Info(), Existing::kRefuse);
+    EXPECT_ANY_THROW(run.Record([&]() -> json {
+      if (after_work) run.metrics().Write(1, {{"loss", 1.0}});
+      throw error;
+    }));
+  };
+  end_with(UsageError("the warm-up does not fit", ""), false);
+  end_with(UsageError("the warm-up does not fit", ""), true);
+  EXPECT_THROW(RunDir(scratch / "run", Info(), Existing::kRefuse), UsageError);
+  fs::remove_all(scratch / "run");
+  end_with(DataError("the file is damaged", "a"), false);
+  EXPECT_THROW(RunDir(scratch / "run", Info(), Existing::kRefuse), UsageError);
+}
+
 TEST(RunDir, NeverTouchesADirectoryThatIsNotARun) {
   ScratchDir scratch;
   WriteText(scratch / "thesis.tex", "years of work");
