@@ -137,11 +137,11 @@ TEST(CheckpointStore, RefusesAStateThatIsNotOne) {
   ScratchDir scratch;
   CheckpointStore store(scratch.path());
   const CheckpointInfo only = store.Write(1, Writer(1));
-  for (const char* text :
-       {"", "[]", "{\"format\": 3}", "{\"format\":\"orchard-checkpoint\",\"version\":9}",
-        "{\"format\":\"orchard-checkpoint\",\"version\":1,\"step\":2,\"files\":{},\"state\":{}}",
-        "{\"format\":\"orchard-checkpoint\",\"version\":1,\"step\":1,\"files\":{\"a\":1},"
-        "\"state\":{}}"}) {
+  const std::string begin = R"({"format":"orchard-checkpoint","version":1,"step":)";
+  for (const std::string& text :
+       {std::string(), std::string("[]"), std::string(R"({"format": 3})"),
+        std::string(R"({"format":"orchard-checkpoint","version":9})"),
+        begin + R"(2,"files":{},"state":{}})", begin + R"(1,"files":{"a":1},"state":{}})"}) {
     WriteText(only.directory / "state.json", text);
     EXPECT_THROW(CheckpointStore::Verify(only), DataError) << text;
   }
