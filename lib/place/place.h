@@ -8,27 +8,12 @@
 #include <vector>
 
 #include "place/bounds.h"
+#include "place/member.h"
 #include "place/options.h"
 #include "place/plan.h"
 #include "place/sct.h"
 
 namespace orchard::place {
-
-// One algorithm with its settings, and what came of it.
-struct Member {
-  std::string name;  // "m-sct, coplace, fused"
-  Algorithm algorithm = Algorithm::kSingle;
-  bool placed = true;            // else it ran out of memory while planning
-  Evaluated result;              // of the placement, where there is one
-  int64_t sent_bytes = 0;        // by all transfers
-  double seconds = 0;            // of planning and simulation
-  double plan_seconds = 0;       // of planning alone, favourites included, grouping and fusion not
-  Time published_makespan = -1;  // by the official simulator, with `compat`
-  std::vector<int32_t> favourite;  // m-SCT: favourite child of each operator, or -1
-  double lp_objective_us = -1;     // m-SCT: of the linear programme
-  bool limit_free = false;  // the same whatever the devices' memory: its peak is a limit that works
-  bool usable() const { return placed && result.feasible(); }
-};
 
 struct PlaceResult {
   Member best;                  // feasible
