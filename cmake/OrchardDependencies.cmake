@@ -41,18 +41,25 @@ if(MPI_C_FOUND)
   orchard_interface(mpi LIBRARIES MPI::MPI_C DEFINITIONS ORCHARD_HAVE_MPI=1)
 endif()
 
-# LibTorch: ORCHARD_LIBTORCH=/path/to/torch (holds include/ and lib/), else what scripts/setup put into the cache.
-set(ORCHARD_LIBTORCH "$ENV{ORCHARD_LIBTORCH}" CACHE PATH "LibTorch, version 2.11: a folder with include/ and lib/")
-if(NOT ORCHARD_LIBTORCH)
-  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/scripts/setup --where libtorch OUTPUT_VARIABLE orchard_libtorch
-                  OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE orchard_libtorch_status)
-  if(orchard_libtorch_status EQUAL 0)
-    set(ORCHARD_LIBTORCH "${orchard_libtorch}" CACHE PATH "LibTorch, version 2.11" FORCE)
+# orchard_unpacked(NAME WHAT FILE): sets the cache variable ORCHARD_<NAME>, a folder with include/ and lib/, from the environment's variable of
+# that name, else to what scripts/setup put into its cache. FILE must lie in it.
+function(orchard_unpacked name what file)
+  set(variable ORCHARD_${name})
+  set(${variable} "$ENV{${variable}}" CACHE PATH "${what}: a folder with include/ and lib/")
+  if(NOT ${variable})
+    string(TOLOWER ${name} key)
+    execute_process(COMMAND ${CMAKE_SOURCE_DIR}/scripts/setup --where ${key} OUTPUT_VARIABLE folder
+                    OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE status)
+    if(status EQUAL 0)
+      set(${variable} "${folder}" CACHE PATH "${what}" FORCE)
+    endif()
   endif()
-endif()
-if(NOT EXISTS "${ORCHARD_LIBTORCH}/lib/libtorch_cpu.so")
-  message(FATAL_ERROR "LibTorch is missing: run scripts/setup, or set ORCHARD_LIBTORCH to a folder with include/ and lib/")
-endif()
+  if(NOT EXISTS "${${variable}}/${file}")
+    message(FATAL_ERROR "${what} is missing: run scripts/setup, or set ${variable} to a folder with include/ and lib/")
+  endif()
+endfunction()
+
+orchard_unpacked(LIBTORCH "LibTorch, version 2.11" lib/libtorch_cpu.so)
 file(STRINGS ${ORCHARD_LIBTORCH}/include/torch/headeronly/version.h orchard_torch_version
      REGEX "#define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
 string(REGEX REPLACE "[^0-9;]" "" orchard_torch_version "${orchard_torch_version}")
@@ -61,24 +68,18 @@ string(REPLACE ";" "." ORCHARD_TORCH_VERSION "${orchard_torch_version}")
 orchard_interface(libtorch INCLUDES ${ORCHARD_LIBTORCH}/include ${ORCHARD_LIBTORCH}/include/torch/csrc/api/include
                   LIBRARIES ${ORCHARD_LIBTORCH}/lib/libtorch_cpu.so ${ORCHARD_LIBTORCH}/lib/libc10.so)
 
-# HiGHS: ORCHARD_HIGHS=/path (holds include/ and lib/), else what scripts/setup put into the cache. Only its C interface links, since the
-# wheel is built with the old std::string; its own CMake package points at files that are not there.
-set(ORCHARD_HIGHS "$ENV{ORCHARD_HIGHS}" CACHE PATH "HiGHS, version 1.15: a folder with include/ and lib/")
-if(NOT ORCHARD_HIGHS)
-  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/scripts/setup --where highs OUTPUT_VARIABLE orchard_highs
-                  OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE orchard_highs_status)
-  if(orchard_highs_status EQUAL 0)
-    set(ORCHARD_HIGHS "${orchard_highs}" CACHE PATH "HiGHS, version 1.15" FORCE)
-  endif()
-endif()
-if(NOT EXISTS "${ORCHARD_HIGHS}/lib/libhighs.so")
-  message(FATAL_ERROR "HiGHS is missing: run scripts/setup, or set ORCHARD_HIGHS to a folder with include/ and lib/")
-endif()
+# Only HiGHS's C interface links, since the wheel is built with the old std::string; its own CMake package points at files that are
+# not there.
+orchard_unpacked(HIGHS "HiGHS, version 1.15" lib/libhighs.so)
 orchard_interface(highs INCLUDES ${ORCHARD_HIGHS}/include/highs LIBRARIES ${ORCHARD_HIGHS}/lib/libhighs.so)
 
 # fmt, toml++ and CLI11 are header-only here. The fmt that LibTorch carries serves every target, so that only one version exists.
 orchard_interface(fmt INCLUDES ${ORCHARD_LIBTORCH}/include DEFINITIONS FMT_HEADER_ONLY=1)
 find_package(nlohmann_json REQUIRED)
+find_path(ORCHARD_PROTOZERO_INCLUDE protozero/pbf_reader.hpp REQUIRED)
+orchard_interface(protozero INCLUDES ${ORCHARD_PROTOZERO_INCLUDE})
+find_library(ORCHARD_METIS metis REQUIRED)
+orchard_interface(metis LIBRARIES ${ORCHARD_METIS})
 orchard_interface(json LIBRARIES nlohmann_json::nlohmann_json)
 find_path(ORCHARD_CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
 find_path(ORCHARD_TOML_INCLUDE toml++/toml.h)
