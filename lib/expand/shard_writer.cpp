@@ -26,15 +26,13 @@ int64_t MicrosecondsSince(Clock::time_point start) {
 // while others wait for the disk.
 class Turn {
  public:
-  explicit Turn(std::counting_semaphore<>& processors) : processors_(processors) {
-    processors_.acquire();
-  }
-  ~Turn() { processors_.release(); }
+  explicit Turn(Semaphore& processors) : processors_(processors) { processors_.Acquire(); }
+  ~Turn() { processors_.Release(); }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
  private:
-  std::counting_semaphore<>& processors_;
+  Semaphore& processors_;
 };
 
 }  // namespace

@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <semaphore>
 #include <string>
 #include <vector>
 
+#include "base/semaphore.h"
 #include "base/thread_pool.h"
 #include "expand/expand_model.h"
 #include "expand/gpu_expander.h"
@@ -69,7 +69,7 @@ class ShardWriter {
   std::vector<size_t> gpu_ops_;  // tensors that GPUs expand, whole
   std::atomic<size_t> next_gpu_op_ = 0;
   std::atomic<bool> stopped_ = false;
-  std::counting_semaphore<> processors_;
+  Semaphore processors_;
 };
 
 }  // namespace orchard::expand

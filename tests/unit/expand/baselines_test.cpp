@@ -6,34 +6,11 @@
 #include "base/error.h"
 #include "expand/plan.h"
 #include "tiny_model.h"
-#include "unit/scratch_dir.h"
 
 namespace orchard::expand {
 namespace {
 
-struct Tiny {
-  explicit Tiny(const Json& config, io::DType dtype = io::DType::kF64) {
-    WriteTinyModel(scratch.path(), config, dtype);
-    model.emplace(OpenModel(scratch.path(), {}));
-  }
-  Plan Grow(const TargetOptions& target, const MethodOptions& method) const {
-    return MakePlan(*model, target, method);
-  }
-  std::vector<double> Values(const Plan& plan, const std::string& name) const {
-    return RunValues(model->weights, FindOp(plan, name));
-  }
-  std::vector<double> Source(const std::string& name) const {
-    return ReadValues(model->weights, name);
-  }
-  orchard::testing::ScratchDir scratch;
-  std::optional<SourceModel> model;
-};
-
-MethodOptions With(Method method) {
-  MethodOptions options;
-  options.method = method;
-  return options;
-}
+using Tiny = TinyTransformer;
 
 // ---- HyperCloning ----------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <map>
-#include <optional>
 
 #include "arch/resnet.h"
 #include "base/error.h"
@@ -13,7 +12,6 @@
 #include "expand/resnet_sizes.h"
 #include "tiny_model.h"
 #include "tiny_resnet.h"
-#include "unit/scratch_dir.h"
 
 namespace orchard::expand {
 namespace {
@@ -21,31 +19,11 @@ namespace {
 using arch::ResNetShape;
 using ::testing::HasSubstr;
 
-struct Tiny {
-  explicit Tiny(const ResNetShape& shape, io::DType dtype = io::DType::kF32) {
-    WriteTinyResNet(scratch.path(), shape, dtype);
-    model.emplace(OpenModel(scratch.path(), {}));
-  }
+struct Tiny : TinySource {
+  explicit Tiny(const ResNetShape& shape, io::DType dtype = io::DType::kF32)
+      : TinySource([&](const auto& path) { WriteTinyResNet(path, shape, dtype); }) {}
   explicit Tiny(bool bottleneck) : Tiny(TinyResNet(bottleneck)) {}
-
-  Plan Grow(const TargetOptions& target, const MethodOptions& method = {}) const {
-    return MakePlan(*model, target, method);
-  }
-  std::vector<double> Values(const Plan& plan, const std::string& name) const {
-    return RunValues(model->weights, FindOp(plan, name));
-  }
-  std::vector<double> Source(const std::string& name) const {
-    return ReadValues(model->weights, name);
-  }
-  orchard::testing::ScratchDir scratch;
-  std::optional<SourceModel> model;
 };
-
-MethodOptions With(Method method) {
-  MethodOptions options;
-  options.method = method;
-  return options;
-}
 
 std::map<std::string, std::vector<int64_t>> ShapesOf(const Plan& plan) {
   std::map<std::string, std::vector<int64_t>> shapes;

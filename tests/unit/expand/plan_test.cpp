@@ -18,24 +18,7 @@ namespace {
 using orchard::testing::ScratchDir;
 using ::testing::HasSubstr;
 
-// A tiny model on disk, opened.
-struct Tiny {
-  explicit Tiny(const Json& config, io::DType dtype = io::DType::kF64) {
-    WriteTinyModel(scratch.path(), config, dtype);
-    model.emplace(OpenModel(scratch.path(), {}));
-  }
-  Plan Grow(const TargetOptions& target, const MethodOptions& method = {}) const {
-    return MakePlan(*model, target, method);
-  }
-  std::vector<double> Values(const Plan& plan, const std::string& name) const {
-    return RunValues(model->weights, FindOp(plan, name));
-  }
-  std::vector<double> Source(const std::string& name) const {
-    return ReadValues(model->weights, name);
-  }
-  ScratchDir scratch;
-  std::optional<SourceModel> model;
-};
+using Tiny = TinyTransformer;
 
 // The exit code and the text of what `run` throws.
 template <class Run>

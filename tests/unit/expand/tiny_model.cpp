@@ -175,4 +175,30 @@ const TensorOp& FindOp(const Plan& plan, const std::string& name) {
   throw std::runtime_error("the plan has no tensor " + name);
 }
 
+TinySource::TinySource(const std::function<void(const std::filesystem::path&)>& write) {
+  write(scratch.path());
+  model.emplace(OpenModel(scratch.path(), {}));
+}
+
+Plan TinySource::Grow(const TargetOptions& target, const MethodOptions& method) const {
+  return MakePlan(*model, target, method);
+}
+
+std::vector<double> TinySource::Values(const Plan& plan, const std::string& name) const {
+  return RunValues(model->weights, FindOp(plan, name));
+}
+
+std::vector<double> TinySource::Source(const std::string& name) const {
+  return ReadValues(model->weights, name);
+}
+
+TinyTransformer::TinyTransformer(const Json& config, io::DType dtype)
+    : TinySource([&](const auto& path) { WriteTinyModel(path, config, dtype); }) {}
+
+MethodOptions With(Method method) {
+  MethodOptions options;
+  options.method = method;
+  return options;
+}
+
 }  // namespace orchard::expand

@@ -4,13 +4,16 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "expand/plan.h"
 #include "io/safetensors.h"
+#include "unit/scratch_dir.h"
 
 namespace orchard::expand {
 
@@ -47,5 +50,25 @@ std::vector<std::byte> RunOp(const io::Checkpoint& source, const TensorOp& op, u
 std::vector<double> RunValues(const io::Checkpoint& source, const TensorOp& op, uint64_t seed = 0);
 
 const TensorOp& FindOp(const Plan& plan, const std::string& name);
+
+// A model that `write` puts into a directory of its own, opened, and what growing it gives.
+struct TinySource {
+  explicit TinySource(const std::function<void(const std::filesystem::path&)>& write);
+
+  Plan Grow(const TargetOptions& target, const MethodOptions& method = {}) const;
+  std::vector<double> Values(const Plan& plan, const std::string& name) const;
+  std::vector<double> Source(const std::string& name) const;
+
+  orchard::testing::ScratchDir scratch;
+  std::optional<SourceModel> model;
+};
+
+// One of WriteTinyModel.
+struct TinyTransformer : TinySource {
+  explicit TinyTransformer(const Json& config, io::DType dtype = io::DType::kF64);
+};
+
+// All defaults but the method.
+MethodOptions With(Method method);
 
 }  // namespace orchard::expand
