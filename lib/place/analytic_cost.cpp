@@ -5,11 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <vector>
 
 #include "base/error.h"
 #include "base/machine_rates.h"
-#include "cli/nearest.h"
 #include "io/printable.h"
 
 namespace orchard::place {
@@ -44,10 +42,8 @@ const DevicePreset& FindPreset(std::string_view name) {
     static const DevicePreset core = CpuCore();
     return core;
   }
-  const std::vector<std::string> names(kNames.begin(), kNames.end());
   throw UsageError("no device preset " + io::Quoted(std::string(name)), "",
-                   cli::DidYouMean(cli::Nearest(name, names),
-                                   fmt::format("there are {}", fmt::join(names, ", "))));
+                   fmt::format("there are {}", fmt::join(kNames, ", ")));
 }
 
 double AnalyticMicroseconds(double flops, double bytes, const DevicePreset& preset) {

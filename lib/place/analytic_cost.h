@@ -20,7 +20,7 @@ struct DevicePreset {
 };
 
 // rtx2080, v100, h100: the vendors' figures. cpu-core: this machine's, measured once by a probe of
-// a second. Throws UsageError, naming the nearest one, when there is no such preset.
+// a second. Throws UsageError, naming them all, when there is no such preset.
 const DevicePreset& FindPreset(std::string_view name);
 // The names that FindPreset knows.
 std::span<const std::string_view> PresetNames();

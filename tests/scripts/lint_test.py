@@ -50,6 +50,7 @@ def test_forbidden_edges(path, include):
     ("docs/formats.md", "see /ro" + "ot/build/x"),
     ("docs/formats.md", "see ../shar" + "ed/x"),
     ("lib/io/string_ut" + "ils.h", ""),
+    ("lib/io/x.cpp", "std::counting_semaphore<> turns(2);"),
 ])
 def test_forbidden_text(path, text):
     findings = list(lint.check_text(path, text))
