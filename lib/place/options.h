@@ -53,8 +53,10 @@ inline constexpr cli::EnumName<Compat> kCompatNames[] = {
     {"none", Compat::kNone}, {"tf", Compat::kTf}, {"torch", Compat::kTorch}};
 constexpr auto EnumNames(Compat) { return std::span(kCompatNames); }
 
-enum class LpSolver { kHighs, kNone };
-inline constexpr cli::EnumName<LpSolver> kLpSolverNames[] = {{"highs", LpSolver::kHighs},
+enum class LpSolver { kAuto, kHighs, kPdlp, kNone };
+inline constexpr cli::EnumName<LpSolver> kLpSolverNames[] = {{"auto", LpSolver::kAuto},
+                                                             {"highs", LpSolver::kHighs},
+                                                             {"pdlp", LpSolver::kPdlp},
                                                              {"none", LpSolver::kNone}};
 constexpr auto EnumNames(LpSolver) { return std::span(kLpSolverNames); }
 
@@ -87,6 +89,12 @@ struct DeviceOptions {
   Cluster Make(const Graph& graph, Compat compat = Compat::kNone) const;
 };
 
+// What PDLP may use: of the machine, no option of a placement.
+struct PdlpHardware {
+  int threads = 1;
+  int gpu = -1;  // index of a CUDA device; -1: none
+};
+
 struct PlaceOptions {
   Algorithm algo = Algorithm::kAuto;
   std::optional<Grouping> group;
@@ -96,7 +104,7 @@ struct PlaceOptions {
   int64_t allocator_rounding = 512;
   MemoryModel memory_model = MemoryModel::kEvent;
   std::optional<double> sct_theta;
-  LpSolver lp = LpSolver::kHighs;
+  LpSolver lp = LpSolver::kAuto;
   double lp_time_limit = 60;
   Compat compat = Compat::kNone;
   bool retopo = true;
@@ -105,6 +113,7 @@ struct PlaceOptions {
   int64_t refine_steps = 1000;
   double time_limit = 0;
   std::vector<std::string> pin;
+  PdlpHardware pdlp;
 
   void Fields(cli::FieldVisitor& f) {
     f("algo", algo, "auto runs all of them, keeps the best and refines it");
@@ -117,7 +126,10 @@ struct PlaceOptions {
     f("memory_model", memory_model, "what m-ETF and m-SCT count while they plan");
     f("sct_theta", sct_theta, "m-SCT: favourites have x below this; 0.5, or 0.1 with --compat tf",
       cli::Between(0, 0.5));
-    f("lp", lp, "m-SCT: solver of the linear programme; none: matching by weight");
+    f("lp", lp,
+      "m-SCT: solver of the linear programme; auto: HiGHS, PDLP beyond 50,000 edges; none: "
+      "matching "
+      "by weight");
     f("lp_time_limit", lp_time_limit, "m-SCT: seconds before the matching takes over",
       cli::Positive());
     f("compat", compat, "conventions of a published program, whose simulator is run as well");

@@ -11,12 +11,13 @@
 #include "place/heft.h"
 #include "place/m_topo.h"
 #include "place/sct.h"
+#include "place/sct_pdlp.h"
 
 namespace orchard::place {
 namespace {
 
-constexpr size_t kMaxLpEdges = 50000;  // beyond, a matching stands in for the programme
-constexpr int kMemoryTries = 5;        // plans with ever smaller limits, before giving up
+constexpr size_t kMaxHighsEdges = 50000;  // beyond, PDLP solves the programme
+constexpr int kMemoryTries = 5;           // plans with ever smaller limits, before giving up
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -193,8 +194,15 @@ Schedule Planner::Adjusted(const TaskGraph& tasks, const Cluster& cluster, Sched
 void Planner::FindFavourites(const TaskGraph& tasks, Member& member) const {
   const bool compat = options_.compat != Compat::kNone;
   const double theta = options_.sct_theta.value_or(options_.compat == Compat::kTf ? 0.1 : 0.5);
-  if (options_.lp == LpSolver::kHighs && tasks.edges.size() <= kMaxLpEdges) {
-    const SctLp lp = SolveSctLp(tasks, problem_.cluster, options_.lp_time_limit);
+  if (options_.lp != LpSolver::kNone) {
+    const bool pdlp = options_.lp == LpSolver::kPdlp ||
+                      (options_.lp == LpSolver::kAuto && tasks.edges.size() > kMaxHighsEdges);
+    const SctLp lp = pdlp ? SolveSctPdlp(tasks, problem_.cluster,
+                                         {.time_limit_seconds = options_.lp_time_limit,
+                                          .threads = options_.pdlp.threads,
+                                          .gpu = options_.pdlp.gpu})
+                                .lp
+                          : SolveSctLp(tasks, problem_.cluster, options_.lp_time_limit);
     if (lp.optimal) {
       member.lp_objective_us = lp.makespan_us;
       member.favourite =

@@ -101,7 +101,9 @@ int RunCompare(const CompareCommandOptions& options, const cli::Context& context
   const place::LowerBound bound = place::ComputeLowerBound(problem.ops, cluster);
   std::vector<place::Member> members;
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
-    members = place::RunAll(problem, options.place, Threads(context),
+    place::PlaceOptions settings = options.place;
+    settings.pdlp = PdlpHardware(context, graph, settings);
+    members = place::RunAll(problem, settings, Threads(context),
                             static_cast<uint64_t>(context.common.seed));
     if (directory) {
       const std::string title = graph.name.empty() ? options.graph.filename().string() : graph.name;

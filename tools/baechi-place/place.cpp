@@ -115,7 +115,9 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
     {
       run::Progress progress("place", 0, "improvements",
                              {.enabled = !context.common.no_progress && !context.common.quiet});
-      result = place::Place(graph, cluster, options.place, Threads(context), seed,
+      place::PlaceOptions settings = options.place;
+      settings.pdlp = PdlpHardware(context, graph, settings);
+      result = place::Place(graph, cluster, settings, Threads(context), seed,
                             [&](std::string_view note) {
                               progress.Note(std::string(note));
                               progress.Advance();

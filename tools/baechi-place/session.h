@@ -15,6 +15,10 @@ namespace orchard::baechi_place {
 
 int Threads(const cli::Context& context);
 
+// The threads and the device that PDLP may use. Asks the driver only for graphs that PDLP is for.
+place::PdlpHardware PdlpHardware(const cli::Context& context, const place::Graph& graph,
+                                 const place::PlaceOptions& options);
+
 // Runs `work` inside the run directory of --out when there is one: what it returns is the result in
 // summary.json. Without, just runs it.
 void InRunDir(const cli::Context& context,

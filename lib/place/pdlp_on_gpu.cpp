@@ -1,0 +1,172 @@
+#include "place/pdlp_solver.h"
+
+#ifdef ORCHARD_HAVE_CUDA
+#include <cuda_runtime_api.h>
+
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "cuda/place/pdlp.h"
+#endif
+
+namespace orchard::place {
+
+#ifdef ORCHARD_HAVE_CUDA
+namespace {
+
+constexpr int kGraphAttempts = 32;  // recorded once and replayed, which halves the cost of a launch
+
+void Check(cudaError_t status, const char* call) {
+  if (status == cudaSuccess) return;
+  throw ResourceError(std::string(call) + ": " + cudaGetErrorString(status), "device",
+                      "free its memory, or use --device cpu");
+}
+
+struct Free {
+  void operator()(void* memory) const { cudaFree(memory); }
+};
+
+class GpuMachine : public PdlpMachine {
+ public:
+  GpuMachine(const ScaledProgramme& scaled, const PdlpControl& control,
+             const std::vector<double>& z, const std::vector<double>& y, int device) {
+    Check(cudaSetDevice(device), "cudaSetDevice");
+    Check(cudaStreamCreate(&stream_), "cudaStreamCreate");
+    const LinearProgramme& lp = scaled.programme;
+    args_.rows = lp.rows.size();
+    args_.columns = lp.columns();
+    args_.row_begin = Upload(lp.rows.begin);
+    args_.row_index = Upload(lp.rows.index);
+    args_.row_value = Upload(lp.rows.value);
+    args_.column_begin = Upload(scaled.columns.begin);
+    args_.column_index = Upload(scaled.columns.index);
+    args_.column_value = Upload(scaled.columns.value);
+    args_.cost = Upload(lp.cost);
+    args_.lower = Upload(lp.lower);
+    args_.upper = Upload(lp.upper);
+    args_.rhs = Upload(lp.rhs);
+    args_.row_scale = Upload(scaled.row_scale);
+    args_.column_scale = Upload(scaled.column_scale);
+    const std::vector<double> no_columns(z.size(), 0), no_rows(y.size(), 0);
+    args_.z[0] = Upload(z);
+    args_.z[1] = Upload(z);
+    args_.y[0] = Upload(y);
+    args_.y[1] = Upload(y);
+    args_.az[0] = Upload(no_rows);
+    args_.az[1] = Upload(no_rows);
+    args_.z_sum = Upload(no_columns);
+    args_.y_sum = Upload(no_rows);
+    args_.z_average = Upload(no_columns);
+    args_.y_average = Upload(no_rows);
+    args_.az_measured = Upload(no_rows);
+    args_.z_restart = Upload(z);
+    args_.y_restart = Upload(y);
+    args_.partial =
+        Upload(std::vector<double>(3 * (PdlpChunks(args_.rows) + PdlpChunks(args_.columns)), 0));
+    args_.control = Upload(std::vector<PdlpControl>{control});
+    args_.facts = Upload(std::vector<PdlpFacts>(1));
+  }
+
+  ~GpuMachine() override {
+    if (graph_) cudaGraphExecDestroy(graph_);
+    if (stream_) cudaStreamDestroy(stream_);
+  }
+
+  void Iterate(int attempts) override {
+    for (; attempts >= kGraphAttempts; attempts -= kGraphAttempts) {
+      if (!graph_) Record();
+      Check(cudaGraphLaunch(graph_, stream_), "cudaGraphLaunch");
+    }
+    if (attempts > 0) cuda::PdlpIterate(args_, attempts, stream_);
+  }
+
+  PdlpFacts Measure(PdlpPoint point) override {
+    cuda::PdlpMeasure(args_, point, stream_);
+    return Download(args_.facts);
+  }
+
+  PdlpFacts Restart(PdlpPoint point) override {
+    cuda::PdlpRestart(args_, point, stream_);
+    return Download(args_.facts);
+  }
+
+  PdlpControl control() const override { return Download(args_.control); }
+
+  void SetOmega(double omega) override {
+    PdlpControl control = Download(args_.control);
+    control.omega = omega;
+    Check(cudaMemcpyAsync(args_.control, &control, sizeof control, cudaMemcpyHostToDevice, stream_),
+          "cudaMemcpy");
+    Check(cudaStreamSynchronize(stream_), "PDLP");
+  }
+
+  void Read(PdlpPoint point, std::vector<double>& z, std::vector<double>& y) override {
+    const int32_t current = control().current;
+    const bool average = point == PdlpPoint::kAverage;
+    z.resize(args_.columns);
+    y.resize(args_.rows);
+    Check(cudaMemcpy(z.data(), average ? args_.z_average : args_.z[current],
+                     z.size() * sizeof(double), cudaMemcpyDeviceToHost),
+          "cudaMemcpy");
+    Check(cudaMemcpy(y.data(), average ? args_.y_average : args_.y[current],
+                     y.size() * sizeof(double), cudaMemcpyDeviceToHost),
+          "cudaMemcpy");
+  }
+
+ private:
+  template <class T>
+  T* Upload(const std::vector<T>& values) {
+    void* memory = nullptr;
+    const size_t bytes = values.size() * sizeof(T);
+    Check(cudaMalloc(&memory, bytes), "cudaMalloc");
+    memory_.emplace_back(memory);
+    Check(cudaMemcpy(memory, values.data(), bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+    return static_cast<T*>(memory);
+  }
+
+  template <class T>
+  T Download(const T* from) const {
+    T value;
+    Check(cudaMemcpyAsync(&value, from, sizeof value, cudaMemcpyDeviceToHost, stream_),
+          "cudaMemcpy");
+    Check(cudaStreamSynchronize(stream_), "PDLP");
+    return value;
+  }
+
+  void Record() {
+    cudaGraph_t graph = nullptr;
+    Check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamCapture");
+    cuda::PdlpIterate(args_, kGraphAttempts, stream_);
+    Check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+    const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
+    cudaGraphDestroy(graph);
+    Check(status, "cudaGraphInstantiate");
+  }
+
+  PdlpArgs args_;
+  cudaStream_t stream_ = nullptr;
+  cudaGraphExec_t graph_ = nullptr;
+  std::vector<std::unique_ptr<void, Free>> memory_;
+};
+
+}  // namespace
+
+std::unique_ptr<PdlpMachine> PdlpOnGpu(const ScaledProgramme& programme, const PdlpControl& control,
+                                       const std::vector<double>& z, const std::vector<double>& y,
+                                       int device) {
+  if (!cuda::DeviceAvailable()) return nullptr;
+  return std::make_unique<GpuMachine>(programme, control, z, y, device);
+}
+
+#else
+
+std::unique_ptr<PdlpMachine> PdlpOnGpu(const ScaledProgramme&, const PdlpControl&,
+                                       const std::vector<double>&, const std::vector<double>&,
+                                       int) {
+  return nullptr;
+}
+
+#endif
+
+}  // namespace orchard::place
