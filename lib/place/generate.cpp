@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "base/hash.h"
 #include "base/philox.h"
+#include "place/models/models.h"
 
 namespace orchard::place {
 namespace {
@@ -41,6 +43,8 @@ class Generator {
         }
         case Shape::kLayered:
           if (i >= width) ConnectLayer(i, width);
+          break;
+        default:
           break;
       }
     }
@@ -84,9 +88,53 @@ class Generator {
   GraphBuilder builder_;
 };
 
+// A size that a model does not have is a mistake of the user, not to be passed over.
+void CheckSizes(Shape shape, const ModelOptions& options) {
+  const bool inception = shape == Shape::kInceptionV3, moe = shape == Shape::kMixtureOfExperts;
+  const bool attends = moe || shape == Shape::kTransformerBase;
+  const auto check = [&](const char* flag, const std::optional<int64_t>& size, bool known) {
+    if (size && !known) {
+      throw UsageError(
+          fmt::format("{} has no such size", kShapeNames[static_cast<int>(shape)].name), flag);
+    }
+  };
+  check("--length", options.length, !inception);
+  check("--image", options.image, inception);
+  check("--classes", options.classes, inception);
+  check("--vocabulary", options.vocabulary, !inception);
+  check("--layers", options.layers, !inception);
+  check("--hidden", options.hidden, !inception);
+  check("--ffn", options.ffn, attends);
+  check("--heads", options.heads, attends);
+  check("--experts", options.experts, moe);
+  check("--top-k", options.top_k, moe);
+}
+
 }  // namespace
 
 Graph Generate(const GenerateOptions& options, uint64_t seed) {
+  const ModelOptions& model = options.model;
+  switch (options.shape) {
+    case Shape::kChain:
+    case Shape::kForkJoin:
+    case Shape::kLayered:
+      break;
+    case Shape::kInceptionV3:
+      CheckSizes(options.shape, model);
+      return InceptionV3(model).graph;
+    case Shape::kGnmt:
+      CheckSizes(options.shape, model);
+      return Gnmt(model).graph;
+    case Shape::kTransformerBase:
+      CheckSizes(options.shape, model);
+      return TransformerBase(model).graph;
+    case Shape::kMixtureOfExperts:
+      CheckSizes(options.shape, model);
+      return MixtureOfExperts(model).graph;
+    case Shape::kTwoTower:
+      CheckSizes(options.shape, model);
+      return TwoTower(model).graph;
+  }
   return Generator(options, seed).Run();
 }
 

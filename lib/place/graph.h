@@ -47,6 +47,7 @@ enum class PersistentMemory { kSeparate, kInOutputs };
 // A directed acyclic graph. Made by GraphBuilder, and constant afterwards.
 struct Graph {
   std::string name;
+  std::string source;  // of the times: "analytic" where nobody measured them; may be empty
   PersistentMemory persistent_memory = PersistentMemory::kSeparate;
   int32_t devices_hint = 0;  // of workload files that say how many devices they are for
   int64_t memory_hint = 0;   // ... and how large each is

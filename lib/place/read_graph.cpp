@@ -69,6 +69,7 @@ Graph ReadOwn(const JsonAt& root) {
     const JsonAt meta = root.At("meta");
     builder.graph.persistent_memory = ReadConvention(meta);
     if (meta.Has("model")) builder.graph.name = meta.At("model").Text();
+    if (meta.Has("source")) builder.graph.source = meta.At("source").Text();
     if (meta.Has("time_unit") && meta.At("time_unit").Text() != "us")
       meta.At("time_unit").Fail("times must be in 'us'");
   }
@@ -198,6 +199,7 @@ std::string GraphToJson(const Graph& graph) {
   using Ordered = nlohmann::ordered_json;
   Ordered meta = {{"time_unit", "us"}};
   if (!graph.name.empty()) meta["model"] = graph.name;
+  if (!graph.source.empty()) meta["source"] = graph.source;
   meta["persistent_memory"] =
       graph.persistent_memory == PersistentMemory::kSeparate ? "separate" : "in-outputs";
   std::string text = "{\"format\":\"baechi-graph\",\"version\":1,\"meta\":" + meta.dump();

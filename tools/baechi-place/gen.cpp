@@ -1,4 +1,4 @@
-// baechi-place gen: graphs made up for benchmarks.
+// baechi-place gen: graphs made up for benchmarks, and of known models.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -44,8 +44,9 @@ int RunGen(const GenCommandOptions& options, const cli::Context& context) {
 void AddGen(cli::Program& program) {
   program.Add<GenCommandOptions>(
       {.name = "gen",
-       .summary = "makes a graph up: a chain, fork-joins or layers",
-       .example = "baechi-place gen layered.json --shape layered --ops 100K --width 400"},
+       .summary =
+           "makes a graph: of a model with estimated times, or a chain, fork-joins or layers",
+       .example = "baechi-place gen inception.json --shape inception-v3 --batch 64 --preset v100"},
       RunGen);
 }
 

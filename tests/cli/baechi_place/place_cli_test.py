@@ -99,6 +99,16 @@ class BaechiPlaceTest(ProgramTest):
         self.assertIn("/device:GPU:0", export("tf-devices"))
         self.assertTrue(export("dot").startswith("digraph"))
 
+    def test_generated_models_can_be_placed(self):
+        for shape, options in [("inception-v3", ["--batch", 1]), ("gnmt", ["--length", 3, "--batch", 2]), ("transformer-base", ["--level", "layer"]),
+                               ("moe", ["--experts", 4]), ("two-tower", ["--preset", "h100"])]:
+            graph = self.dir / f"{shape}.json"
+            made = self.json_of(run(PROGRAM, "gen", graph, "--shape", shape, *options, "--json"))
+            placed = self.json_of(run(PROGRAM, "place", graph, "--mode", "train", "--json", "--algo", "heft", "--no-progress"))
+            self.assertEqual(placed["operators"], made["operators"])
+        self.assert_fails(run(PROGRAM, "gen", self.dir / "x.json", "--shape", "inception-v3", "--heads", 2), 2, "inception-v3", "--heads")
+        self.assert_fails(run(PROGRAM, "gen", self.dir / "x.json", "--shape", "gnmt", "--preset", "v10"), 2, "v100")
+
     def test_usage(self):
         self.assert_fails(run(PROGRAM, "place", SMALL, "--devices", "0"), 2, "0 devices")
         self.assert_fails(run(PROGRAM, "place", SMALL, "--pin", "nothing=0"), 2, "nothing")
