@@ -56,6 +56,7 @@ std::string GraphHash(const Graph& graph) {
                    op.bwd_us.value_or(-1), op.perm, op.temp);
     for (int64_t bytes : op.out) fmt::format_to(std::back_inserter(text), "{} ", bytes);
     for (double us : op.us_on) fmt::format_to(std::back_inserter(text), "@{} ", us);
+    if (op.perm_is_output) text += "=";
     if (text.size() > 60000) flush();
   }
   for (size_t e = 0; e < graph.edges.size(); ++e) {

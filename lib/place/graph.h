@@ -21,6 +21,7 @@ struct Op {
   std::vector<double> us_on;  // on each device, where they differ in more than speed; may be empty
   std::optional<double> bwd_us;     // of its backward pass
   int64_t perm = 0;                 // parameters and other state, alive all the time
+  bool perm_is_output = false;      // the parameters are the outputs: held once, not twice
   int64_t temp = 0;                 // scratch, alive while the operator runs
   std::vector<int64_t> out;         // bytes of each output port
   std::vector<uint8_t> saved;       // per port: kept for the backward pass; empty: all
@@ -47,7 +48,7 @@ enum class PersistentMemory { kSeparate, kInOutputs };
 // A directed acyclic graph. Made by GraphBuilder, and constant afterwards.
 struct Graph {
   std::string name;
-  std::string source;  // of the times: "analytic" where nobody measured them; may be empty
+  std::string cost_source;  // where the times come from, where the file says so
   PersistentMemory persistent_memory = PersistentMemory::kSeparate;
   int32_t devices_hint = 0;  // of workload files that say how many devices they are for
   int64_t memory_hint = 0;   // ... and how large each is

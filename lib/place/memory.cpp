@@ -124,7 +124,9 @@ MemorySizes::MemorySizes(const Graph& graph, const MemoryOptions& options) {
     temp.push_back(rounded(op.temp));
     first_buffer[i] = static_cast<int32_t>(buffers.size());
     // Where parameters are outputs at the same time, they are held once, as parameters.
-    int64_t held = graph.persistent_memory == PersistentMemory::kInOutputs ? op.perm : 0;
+    const bool inside =
+        op.perm_is_output || graph.persistent_memory == PersistentMemory::kInOutputs;
+    int64_t held = inside ? op.perm : 0;
     for (size_t k = 0; k < op.out.size(); ++k) {
       const int64_t shared = std::min(held, op.out[k]);
       held -= shared;

@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "io/json_file.h"
-#include "io/mapped_file.h"
 #include "io/printable.h"
 #include "place/json_fields.h"
 
@@ -29,6 +28,7 @@ Op ReadOp(const JsonAt& at) {
   }
   if (at.Has("bwd_us")) op.bwd_us = at.At("bwd_us").Number();
   if (at.Has("perm")) op.perm = at.At("perm").Bytes();
+  if (at.Has("perm_is_output")) op.perm_is_output = at.At("perm_is_output").Truth();
   if (at.Has("temp")) op.temp = at.At("temp").Bytes();
   if (at.Has("out")) {
     const JsonAt out = at.At("out");
@@ -69,7 +69,8 @@ Graph ReadOwn(const JsonAt& root) {
     const JsonAt meta = root.At("meta");
     builder.graph.persistent_memory = ReadConvention(meta);
     if (meta.Has("model")) builder.graph.name = meta.At("model").Text();
-    if (meta.Has("source")) builder.graph.source = meta.At("source").Text();
+    if (meta.Has("source") && meta.At("source").value().is_string())
+      builder.graph.cost_source = meta.At("source").Text();
     if (meta.Has("time_unit") && meta.At("time_unit").Text() != "us")
       meta.At("time_unit").Fail("times must be in 'us'");
   }
@@ -189,17 +190,11 @@ Graph ParseGraph(std::string_view text, const std::string& where) {
   return ReadOwn(root);
 }
 
-Graph ReadGraph(const std::filesystem::path& path) {
-  const io::MappedFile file(path);
-  return ParseGraph({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
-                    path.string());
-}
-
 std::string GraphToJson(const Graph& graph) {
   using Ordered = nlohmann::ordered_json;
   Ordered meta = {{"time_unit", "us"}};
   if (!graph.name.empty()) meta["model"] = graph.name;
-  if (!graph.source.empty()) meta["source"] = graph.source;
+  if (!graph.cost_source.empty()) meta["source"] = graph.cost_source;
   meta["persistent_memory"] =
       graph.persistent_memory == PersistentMemory::kSeparate ? "separate" : "in-outputs";
   std::string text = "{\"format\":\"baechi-graph\",\"version\":1,\"meta\":" + meta.dump();
@@ -210,6 +205,7 @@ std::string GraphToJson(const Graph& graph) {
     if (!op.us_on.empty()) json["us_on"] = op.us_on;
     if (op.bwd_us) json["bwd_us"] = *op.bwd_us;
     json["perm"] = op.perm;
+    if (op.perm_is_output) json["perm_is_output"] = true;
     json["temp"] = op.temp;
     json["out"] = op.out;
     if (!op.saved.empty()) {

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   orchard::baechi_place::AddCompare(program);
   orchard::baechi_place::AddInspect(program);
   orchard::baechi_place::AddExport(program);
+  orchard::baechi_place::AddImport(program);
   orchard::baechi_place::AddGen(program);
   return program.Main(argc, argv);
 }

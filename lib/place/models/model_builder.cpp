@@ -34,7 +34,7 @@ struct ModelBuilder::Unit {
 ModelBuilder::ModelBuilder(std::string name, const ModelOptions& options)
     : builder_(name), preset_(FindPreset(options.preset)), level_(options.level) {
   builder_.graph.name = std::move(name);
-  builder_.graph.source = "analytic";
+  builder_.graph.cost_source = "analytic";
 }
 
 ModelBuilder::Scope::Scope(ModelBuilder& builder, const std::string& name,
