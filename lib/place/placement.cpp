@@ -136,11 +136,11 @@ class PlacementReader {
     for (int32_t d = 0; d < cluster.size(); ++d) device_of_[cluster.devices[d].name] = d;
   }
 
-  Placement Read(const JsonAt& root) {
+  Placement Read(const JsonAt& root, bool check_hash) {
     Placement placement;
     if (root.Has("graph")) {
       placement.graph_hash = root.At("graph").Text();
-      if (placement.graph_hash != GraphHash(graph_))
+      if (check_hash && placement.graph_hash != GraphHash(graph_))
         root.At("graph").Fail("the placement belongs to another graph");
     }
     ReadAssign(root.At("assign"), placement);
@@ -208,9 +208,9 @@ class PlacementReader {
 }  // namespace
 
 Placement ReadPlacement(const std::filesystem::path& path, const Graph& graph,
-                        const Cluster& cluster) {
+                        const Cluster& cluster, bool check_hash) {
   const nlohmann::json json = io::ReadJsonFile(path);
-  return PlacementReader(graph, cluster).Read(JsonAt(json, path.string()));
+  return PlacementReader(graph, cluster).Read(JsonAt(json, path.string()), check_hash);
 }
 
 Evaluated ReplayPlacement(const Problem& problem, const Placement& placement,

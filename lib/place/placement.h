@@ -24,9 +24,10 @@ std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const Pl
 // Reads what PlacementToJson wrote, or any file with "assign": {operator: device name or number};
 // without "order" operators run as their inputs arrive (`order` is empty). Throws DataError naming
 // the JSON path: another graph's placement, operators or devices that are unknown, missing or twice
-// in an order, an order that waits for itself.
+// in an order, an order that waits for itself. Without `check_hash` the graph's costs may have
+// changed since.
 Placement ReadPlacement(const std::filesystem::path& path, const Graph& graph,
-                        const Cluster& cluster);
+                        const Cluster& cluster, bool check_hash = true);
 
 // Simulates a placement in the order of its file, or as inputs arrive where it has none, and
 // replays its memory. Throws DataError when the order waits for itself; `file` names it.

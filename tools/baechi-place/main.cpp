@@ -1,11 +1,11 @@
-// bin/baechi-place: places the operators of a model's graph on devices. Planning needs no tensors,
-// so there is no second executable.
+// bin/baechi-place: places the operators of a model's graph on devices. Planning needs no tensors;
+// what does is continued in libexec/orchard/baechi-place-tensor.
 #include "baechi-place/commands.h"
+#include "baechi-place/tensor_commands.h"
 
 int main(int argc, char** argv) {
   orchard::cli::Program program(
-      {.name = "baechi-place",
-       .summary = "places the operators of a model's graph on devices with limited memory"});
+      {.name = orchard::baechi_place::kName, .summary = orchard::baechi_place::kSummary});
   orchard::baechi_place::AddPlace(program);
   orchard::baechi_place::AddSimulate(program);
   orchard::baechi_place::AddCompare(program);
@@ -13,5 +13,6 @@ int main(int argc, char** argv) {
   orchard::baechi_place::AddExport(program);
   orchard::baechi_place::AddImport(program);
   orchard::baechi_place::AddGen(program);
+  orchard::baechi_place::AddTensorCommands(program, {});
   return program.Main(argc, argv);
 }

@@ -1,0 +1,77 @@
+#include "execute/program_graph.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "io/printable.h"
+#include "place/groups.h"
+#include "place/simulate.h"
+
+namespace orchard::execute {
+
+place::Graph MakeGraph(const Program& program, const Costs& costs) {
+  place::GraphBuilder builder(program.name);
+  builder.graph.name = program.name;
+  std::vector<uint8_t> counted(program.parameters.size(), 0);
+  for (int32_t i = 0; i < program.size(); ++i) {
+    const Operator& from = program.operators[i];
+    place::Op op{.name = from.name, .type = from.kind};
+    if (!costs.us.empty()) op.us = costs.us[i];
+    if (!costs.backward_us.empty() && costs.has_backward[i]) op.bwd_us = costs.backward_us[i];
+    if (!costs.temp.empty()) op.temp = costs.temp[i];
+    op.out = from.output_bytes;
+    op.groups = from.groups;
+    for (int32_t p : from.parameters) {
+      // Untrained state may have a copy at each reader, so it counts at each.
+      if (program.parameters[p].trainable && counted[p]++) continue;
+      op.perm += static_cast<int64_t>(program.parameters[p].value.nbytes());
+    }
+    builder.AddOp(std::move(op), fmt::format("operator {}", i));
+  }
+  for (int32_t i = 0; i < program.size(); ++i) {
+    for (const Value& input : program.operators[i].inputs) {
+      const Operator& producer = program.operators[input.op];
+      builder.AddUse(input.op, i, fmt::format("{}:{}", producer.name, input.port),
+                     static_cast<double>(producer.output_bytes[input.port]), -1, producer.name);
+    }
+    for (int32_t before : program.operators[i].after)
+      builder.AddUse(before, i, "^" + program.operators[before].name, 4, -1, "order");
+  }
+  return builder.Build();
+}
+
+Layout LayoutOf(const Program& program, const place::Graph& graph, const place::Cluster& cluster,
+                const place::Placement& placement) {
+  if (graph.size() != program.size()) {
+    throw DataError(
+        fmt::format("the graph has {} operators and the model {}", graph.size(), program.size()),
+        graph.name, "profile the model again, with the same inputs");
+  }
+  for (int32_t i = 0; i < program.size(); ++i) {
+    if (graph.ops[i].name == program.operators[i].name) continue;
+    throw DataError(
+        fmt::format("operator {} is {} in the graph and {} in the model", i,
+                    io::Quoted(graph.ops[i].name), io::Quoted(program.operators[i].name)),
+        graph.name, "profile the model again, with the same inputs");
+  }
+  Layout layout;
+  layout.device = placement.device;
+  layout.order.resize(cluster.devices.size());
+  if (placement.order.empty()) {
+    for (int32_t i = 0; i < program.size(); ++i) layout.order[layout.device[i]].push_back(i);
+  }
+  for (int32_t i : placement.order) layout.order[layout.device[i]].push_back(i);
+  std::vector<int32_t> order;
+  for (const auto& of_device : layout.order)
+    order.insert(order.end(), of_device.begin(), of_device.end());
+  const place::TaskGraph tasks =
+      place::MakeTasks(graph, place::GroupOperators(graph, place::Grouping::kNone));
+  place::Simulator simulator(tasks, cluster);
+  if (simulator.Run(layout.device, place::Dispatch::kOrder, order) == place::kNever) {
+    throw DataError("the order waits for itself", graph.name,
+                    "an operator stands before one that it needs");
+  }
+  return layout;
+}
+
+}  // namespace orchard::execute

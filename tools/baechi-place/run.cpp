@@ -1,0 +1,225 @@
+// baechi-place run: executes a placed model.
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "baechi-place/read_model.h"
+#include "baechi-place/run_report.h"
+#include "baechi-place/session.h"
+#include "baechi-place/tensor_commands.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/number_format.h"
+#include "base/signals.h"
+#include "execute/profile.h"
+#include "execute/run_model.h"
+#include "execute/run_trace.h"
+#include "place/place.h"
+#include "place/placement.h"
+#include "place/read_graph.h"
+#include "run/progress.h"
+
+namespace orchard::baechi_place {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double kGoodPrediction = 0.1;  // relative error at which --recalibrate is content
+
+// One round of --recalibrate.
+struct Round {
+  double predicted_us, measured_us, error;
+};
+
+struct Session {
+  const RunCommandOptions& options;
+  const cli::Context& context;
+  const execute::Program& program;
+  place::Graph graph;
+  place::Cluster cluster;
+  execute::Layout layout;
+  std::vector<Round> rounds;
+  std::string placement_text;  // of the last round, when it placed again
+};
+
+place::Mode ModeOf(const execute::RunOptions& run) {
+  return run.train == execute::Training::kNone ? place::Mode::kInfer : place::Mode::kTrain;
+}
+
+execute::RunResult RunOnce(Session& s) {
+  run::Progress progress("run", s.options.run.warmup + s.options.run.steps, "steps",
+                         {.enabled = !s.context.common.no_progress && !s.context.common.quiet});
+  return execute::RunPlaced({s.program, s.graph, s.cluster, s.options.model}, s.layout,
+                            s.options.run, [&](const std::string& note) {
+                              progress.Note(note);
+                              progress.Advance();
+                            });
+}
+
+void PlaceAgain(Session& s) {
+  place::PlaceOptions how;
+  how.mode = ModeOf(s.options.run);
+  how.optimizer = place::Optimizer::kSgd;
+  const auto seed = static_cast<uint64_t>(s.context.common.seed);
+  const place::PlaceResult placed = place::Place(s.graph, s.cluster, how, Threads(s.context), seed);
+  s.placement_text = place::PlacementToJson(s.graph, s.cluster, how, placed, seed);
+  const place::Schedule& schedule = placed.best.result.schedule;
+  s.layout = {schedule.device, schedule.order};
+}
+
+// Runs, and with --recalibrate takes the measured times and places again until the prediction is
+// good.
+execute::RunResult RunUntilPredicted(Session& s) {
+  execute::RunResult result = RunOnce(s);
+  const auto note = [&] {
+    s.rounds.push_back({result.prediction.us(), result.measured_us, result.error()});
+  };
+  if (result.step_us.empty()) return result;
+  note();
+  if (!s.options.run.recalibrate) return result;
+  while (result.error() > kGoodPrediction && !StopRequested() &&
+         static_cast<int64_t>(s.rounds.size()) <= s.options.run.recalibrate_rounds) {
+    s.graph = execute::WithMeasuredTimes(s.graph, result);
+    PlaceAgain(s);
+    result = RunOnce(s);
+    if (result.step_us.empty()) break;
+    note();
+  }
+  return result;
+}
+
+Json DifferenceJson(const std::optional<execute::Difference>& difference) {
+  if (!difference) return nullptr;
+  return {{"same_bits", difference->same_bits},
+          {"outputs", difference->outputs},
+          {"gradients", difference->gradients}};
+}
+
+Json Summary(const Session& s, const execute::RunResult& result) {
+  Json devices = Json::array();
+  for (size_t d = 0; d < result.peak_bytes.size(); ++d) {
+    Json device = {{"name", s.cluster.devices[d].name},
+                   {"operators", result.layout.order[d].size()},
+                   {"peak_bytes", result.peak_bytes[d]}};
+    if (s.cluster.devices[d].memory < INT64_MAX) device["memory"] = s.cluster.devices[d].memory;
+    devices.push_back(device);
+  }
+  Json rounds = Json::array();
+  for (const Round& round : s.rounds) {
+    rounds.push_back({{"predicted_us", round.predicted_us},
+                      {"measured_us", round.measured_us},
+                      {"error", round.error}});
+  }
+  return {{"measured_us", result.measured_us},
+          {"predicted_us", result.prediction.us()},
+          {"prediction_error", result.error()},
+          {"single_device_us", result.single_device_us},
+          {"speedup", result.speedup()},
+          {"steps", result.step_us.size()},
+          {"passed", result.passed},
+          {"one_device", DifferenceJson(result.check)},
+          {"unsplit", DifferenceJson(result.unsplit)},
+          {"transfers", result.median_step.transfers.size()},
+          {"devices", devices},
+          {"rounds", rounds}};
+}
+
+std::string InWords(const execute::Difference& difference, bool train) {
+  std::string text =
+      difference.same_bits ? "same bits" : fmt::format("outputs within {:.1e}", difference.outputs);
+  if (train && !difference.same_bits)
+    text += fmt::format(", gradients within {:.1e}", difference.gradients);
+  return text;
+}
+
+void Print(const Session& s, const execute::RunResult& result) {
+  const bool train = s.options.run.train != execute::Training::kNone;
+  fmt::print("{} of {} operators on {}\n", train ? "training steps" : "forward passes",
+             s.program.size(), DescribeCluster(s.cluster));
+  for (size_t d = 0; d < result.peak_bytes.size(); ++d) {
+    const place::Device& device = s.cluster.devices[d];
+    fmt::print("  {:<12} {:>5} operators, peak {}{}\n", device.name, result.layout.order[d].size(),
+               FormatBytes(static_cast<uint64_t>(result.peak_bytes[d])),
+               device.memory == INT64_MAX
+                   ? ""
+                   : " of " + FormatBytes(static_cast<uint64_t>(device.memory)));
+  }
+  if (result.check) fmt::print("against one device: {}\n", InWords(*result.check, train));
+  if (result.unsplit) fmt::print("against the model as one: {}\n", InWords(*result.unsplit, train));
+  for (size_t k = 0; k + 1 < s.rounds.size(); ++k) {
+    fmt::print("round {}: measured {}, predicted {} ({:.0f} % off)\n", k + 1,
+               FormatDuration(s.rounds[k].measured_us * 1e-6),
+               FormatDuration(s.rounds[k].predicted_us * 1e-6), 100 * s.rounds[k].error);
+  }
+  fmt::print("measured {} a step (median of {}), predicted {} ({:.0f} % off)\n",
+             FormatDuration(result.measured_us * 1e-6), result.step_us.size(),
+             FormatDuration(result.prediction.us() * 1e-6), 100 * result.error());
+  if (result.single_device_us > 0) {
+    fmt::print("one device {}: speed-up {:.2f}\n", FormatDuration(result.single_device_us * 1e-6),
+               result.speedup());
+  }
+}
+
+void WriteFiles(const Session& s, const execute::RunResult& result, run::RunDir& directory) {
+  for (size_t k = 0; k < result.step_us.size(); ++k) {
+    directory.metrics().Write(static_cast<int64_t>(k), {{"step_us", result.step_us[k]}});
+  }
+  if (!s.placement_text.empty()) {
+    WriteFileAtomically(directory.path() / "placement.json", s.placement_text);
+    WriteFileAtomically(directory.path() / "graph.json", place::GraphToJson(s.graph));
+  }
+  if (s.options.trace) {
+    WriteFileAtomically(directory.path() / "trace.json",
+                        execute::RunTrace(s.program, execute::DevicesOf(s.cluster), result.layout,
+                                          result.prediction, result.median_step));
+  }
+  directory.WriteReport(RunReport(s.program, s.cluster, result));
+}
+
+place::Graph GraphOf(const RunCommandOptions& options, const execute::Program& program,
+                     const cli::Context& context) {
+  if (options.graph) return place::ReadGraph(*options.graph);
+  const bool cuda = context.common.device.starts_with("cuda");
+  return execute::MakeGraph(
+      program,
+      execute::Profile(
+          program, execute::ParseDevice(cuda ? context.common.device : "cpu:0"),
+          {.rounds = 20, .warmup = 5, .backward = options.run.train != execute::Training::kNone}));
+}
+
+}  // namespace
+
+int RunRun(const RunCommandOptions& options, const cli::Context& context) {
+  at::set_num_threads(1);
+  const execute::Program program = ReadModel(options.model, options.inputs, context);
+  Session session{options, context, program, GraphOf(options, program, context), {}, {}, {}, {}};
+  session.cluster = options.devices.Make(session.graph);
+  const place::Placement placement = place::ReadPlacement(
+      options.placement, session.graph, session.cluster, options.graph.has_value());
+  session.layout = execute::LayoutOf(program, session.graph, session.cluster, placement);
+  execute::RunResult result;
+  Json summary;
+  InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
+    const StopSignals stop;
+    result = RunUntilPredicted(session);
+    if (result.step_us.empty())
+      throw InterruptedError("interrupted before the first measured step", "", "run again");
+    summary = Summary(session, result);
+    if (directory) WriteFiles(session, result, *directory);
+    return nlohmann::json::parse(summary.dump());
+  });
+  if (context.common.json) {
+    fmt::print("{}\n", summary.dump());
+  } else {
+    Print(session, result);
+  }
+  if (!result.passed) {
+    throw ImpossibleError("the placed model computes something else than one device",
+                          options.model.string(), "see --tolerance");
+  }
+  return 0;
+}
+
+}  // namespace orchard::baechi_place
