@@ -1,6 +1,9 @@
 #include "place/simulate.h"
 
 #include <algorithm>
+#include <numeric>
+
+#include "place/levels.h"
 
 namespace orchard::place {
 
@@ -8,65 +11,125 @@ Simulator::Simulator(const TaskGraph& tasks, const Cluster& cluster)
     : tasks_(tasks),
       cluster_(cluster),
       devices_(cluster.size()),
-      edge_of_use_(tasks.edge_tensors.size()),
+      alike_(cluster.links.empty()),
+      inputs_(tasks.size(), 0),
+      work_devices_(cluster.uniform() && tasks.work_on.empty() ? 1 : devices_),
       missing_(tasks.size()),
       start_(tasks.size()),
       end_(tasks.size()),
       queue_(devices_),
-      ready_(devices_),
-      busy_(devices_),
-      idle_changed_(devices_),
-      transfer_of_(tasks.tensors.size() * devices_, -1),
-      next_use_(tasks.edge_tensors.size(), -1),
-      waiting_(static_cast<size_t>(devices_) * devices_),
+      next_(tasks.size()),
+      look_(devices_),
+      running_(devices_),
+      task_end_(devices_),
+      left_(devices_),
       sending_(devices_),
-      receiving_(devices_) {
+      transfer_end_(devices_),
+      send_busy_(devices_),
+      receive_busy_(devices_) {
   for (size_t e = 0; e < tasks.edges.size(); ++e) {
-    for (int32_t use = tasks.tensor_begin[e]; use < tasks.tensor_begin[e + 1]; ++use)
-      edge_of_use_[use] = static_cast<int32_t>(e);
+    for (int32_t t : tasks.TensorsOf(static_cast<int32_t>(e))) {
+      const int32_t j = tasks.edges[e].dst;
+      uses_.push_back({j, t, alike_ ? tasks.Cost(cluster, t, 0, 1) : 0});
+      ++inputs_[j];
+    }
+  }
+  for (int32_t e : tasks.out_begin) use_begin_.push_back(tasks.tensor_begin[e]);
+  for (int32_t i = 0; i < tasks.size(); ++i) {
+    for (int32_t d = 0; d < work_devices_; ++d) work_.push_back(tasks.WorkOn(cluster, i, d));
+  }
+  bottom_ = PathLevels(tasks, cluster, tasks.LeastWork(cluster), 0).bottom;
+  if (cluster.comm == Comm::kParallel) {
+    there_.resize(tasks.size());
+  } else {
+    transfer_of_.assign(tasks.tensors.size() * devices_, -1);
+    next_use_.resize(uses_.size());
+    waiting_.resize(static_cast<size_t>(devices_) * devices_);
   }
 }
 
 void Simulator::Reset() {
-  events_.clear();
+  std::copy(inputs_.begin(), inputs_.end(), missing_.begin());
+  std::fill(look_.begin(), look_.end(), 1);
+  std::fill(task_end_.begin(), task_end_.end(), kNever);
+  std::fill(queue_.begin(), queue_.end(), Queue{-1, -1, -1, -1});
+  for (RankSet& set : ready_) set.Clear();
+  std::fill(there_.begin(), there_.end(), 0);
+  coming_.clear();
   for (const Pending& t : transfers_)
     transfer_of_[static_cast<size_t>(t.tensor) * devices_ + t.dst] = -1;
   transfers_.clear();
-  for (auto& queue : queue_) queue.clear();
-  for (auto& heap : ready_) heap.clear();
   for (auto& heap : waiting_) heap.clear();
-  std::fill(busy_.begin(), busy_.end(), 0);
-  std::fill(idle_changed_.begin(), idle_changed_.end(), 1);
-  std::fill(sending_.begin(), sending_.end(), 0);
-  std::fill(receiving_.begin(), receiving_.end(), 0);
+  std::fill(transfer_end_.begin(), transfer_end_.end(), kNever);
+  std::fill(send_busy_.begin(), send_busy_.end(), 0);
+  std::fill(receive_busy_.begin(), receive_busy_.end(), 0);
+  channels_changed_ = false;
   waiting_count_ = done_ = 0;
-  for (int32_t i = 0; i < tasks_.size(); ++i) {
-    int32_t missing = 0;
-    for (int32_t e : tasks_.InEdges(i)) {
-      const bool local = device_[tasks_.edges[e].src] == device_[i];
-      missing += local ? 1 : tasks_.tensor_begin[e + 1] - tasks_.tensor_begin[e];
-    }
-    missing_[i] = missing;
+}
+
+// Ranks of the tasks by (priority, topological index), unless they are known.
+void Simulator::Rank(std::span<const int64_t> priority) {
+  if (ready_.empty()) ready_.assign(devices_, RankSet(tasks_.size()));
+  if (std::equal(priority.begin(), priority.end(), ranked_.begin(), ranked_.end())) return;
+  ranked_.assign(priority.begin(), priority.end());
+  of_rank_.resize(tasks_.size());
+  rank_.resize(tasks_.size());
+  std::iota(of_rank_.begin(), of_rank_.end(), 0);
+  std::sort(of_rank_.begin(), of_rank_.end(), [&](int32_t a, int32_t b) {
+    return priority[a] != priority[b] ? priority[a] < priority[b] : tasks_.topo[a] < tasks_.topo[b];
+  });
+  for (int32_t r = 0; r < tasks_.size(); ++r) rank_[of_rank_[r]] = r;
+}
+
+// The queues of kOrder, all at the beginning.
+void Simulator::Chain(std::span<const int32_t> order) {
+  for (int32_t task : order) {
+    Queue& queue = queue_[device_[task]];
+    next_[task] = -1;
+    (queue.head < 0 ? queue.head : next_[queue.tail]) = task;
+    queue.tail = task;
   }
 }
 
-void Simulator::Push(Time time, int32_t id) {
-  events_.push_back({time, id});
-  std::push_heap(events_.begin(), events_.end());
+// `task` has become ready now: behind all others, but in topological order among those of now.
+void Simulator::Enqueue(Queue& queue, int32_t task, Time now) {
+  if (queue.head < 0) {
+    queue = {task, task, -1, now};
+    next_[task] = -1;
+    return;
+  }
+  if (queue.time != now) {
+    queue.before = queue.tail;
+    queue.time = now;
+  } else if (tasks_.topo[queue.tail] > tasks_.topo[task]) {
+    int32_t last = queue.before;
+    while (true) {
+      const int32_t at = last < 0 ? queue.head : next_[last];
+      if (tasks_.topo[at] > tasks_.topo[task]) {
+        next_[task] = at;
+        (last < 0 ? queue.head : next_[last]) = task;
+        return;
+      }
+      last = at;
+    }
+  }
+  next_[queue.tail] = task;
+  next_[task] = -1;
+  queue.tail = task;
 }
 
-void Simulator::Arrive(int32_t task, Time now) {
-  if (--missing_[task] > 0) return;
+void Simulator::Ready(int32_t task, Time now) {
   const int32_t d = device_[task];
-  idle_changed_[d] = 1;
-  if (dispatch_ == Dispatch::kOrder) return;
-  auto& heap = ready_[d];
-  heap.push_back({dispatch_ == Dispatch::kFifo ? now : priority_[task], tasks_.topo[task], task});
-  std::push_heap(heap.begin(), heap.end());
+  look_[d] = 1;
+  if (dispatch_ == Dispatch::kFifo) {
+    Enqueue(queue_[d], task, now);
+  } else if (dispatch_ == Dispatch::kPriority) {
+    ready_[d].Insert(rank_[task]);
+  }
 }
 
-void Simulator::Send(int32_t tensor, int32_t use, int32_t src, int32_t dst, Time now) {
-  int32_t& slot = transfer_of_[static_cast<size_t>(tensor) * devices_ + dst];
+void Simulator::Send(int32_t use, int32_t src, int32_t dst) {
+  int32_t& slot = transfer_of_[static_cast<size_t>(uses_[use].tensor) * devices_ + dst];
   next_use_[use] = -1;
   if (slot >= 0) {
     next_use_[transfers_[slot].last_use] = use;
@@ -74,136 +137,167 @@ void Simulator::Send(int32_t tensor, int32_t use, int32_t src, int32_t dst, Time
     return;
   }
   slot = static_cast<int32_t>(transfers_.size());
-  transfers_.push_back({tensor, src, dst, use, use, tasks_.Cost(cluster_, tensor, src, dst)});
-  if (cluster_.comm == Comm::kParallel) {
-    transfers_.back().start = now;
-    transfers_.back().end = now + transfers_.back().cost;
-    Push(transfers_.back().end, -1 - slot);
-    return;
-  }
+  transfers_.push_back(
+      {uses_[use].tensor, src, dst, use, use, Cost(uses_[use], src, dst), kNever, kNever});
   // Uses are numbered along the edges of one producer, so they give the order of its edges.
+  const int32_t producer = tasks_.tensors[uses_[use].tensor].producer;
   auto& heap = waiting_[static_cast<size_t>(src) * devices_ + dst];
-  heap.push_back({tasks_.topo[tasks_.edges[edge_of_use_[use]].src], use, slot});
+  heap.push_back({static_cast<int64_t>(tasks_.topo[producer]) << 32 | use, slot});
   std::push_heap(heap.begin(), heap.end());
   ++waiting_count_;
+  channels_changed_ = true;
 }
 
+template <bool kShared>
 void Simulator::EndTask(int32_t task, Time now) {
   const int32_t d = device_[task];
-  busy_[d] = 0;
-  idle_changed_[d] = 1;
+  task_end_[d] = kNever;
+  look_[d] = 1;
   ++done_;
-  for (int32_t e = tasks_.out_begin[task]; e < tasks_.out_begin[task + 1]; ++e) {
-    const int32_t j = tasks_.edges[e].dst;
-    if (device_[j] == d) {
-      Arrive(j, now);
-      continue;
+  for (int32_t u = use_begin_[task]; u < use_begin_[task + 1]; ++u) {
+    const Use& use = uses_[u];
+    const int32_t j = use.task, to = device_[j];
+    if constexpr (kShared) {
+      if (to != d) {
+        Send(u, d, to);
+      } else if (--missing_[j] == 0) {
+        Ready(j, now);
+      }
+    } else {
+      Time& there = there_[j];
+      there = std::max(there, to == d ? now : now + Cost(use, d, to));
+      if (--missing_[j] > 0) continue;
+      if (there == now) {
+        Ready(j, now);
+      } else {
+        coming_.push_back({there, j});
+        std::push_heap(coming_.begin(), coming_.end());
+      }
     }
-    for (int32_t use = tasks_.tensor_begin[e]; use < tasks_.tensor_begin[e + 1]; ++use)
-      Send(tasks_.edge_tensors[use], use, d, device_[j], now);
   }
 }
 
-void Simulator::EndTransfer(int32_t transfer, Time now) {
-  const Pending& t = transfers_[transfer];
-  sending_[t.src] = 0;
-  (cluster_.comm == Comm::kHalf ? sending_ : receiving_)[t.dst] = 0;
-  for (int32_t use = t.first_use; use >= 0; use = next_use_[use])
-    Arrive(tasks_.edges[edge_of_use_[use]].dst, now);
+void Simulator::EndTransfer(int32_t src, Time now) {
+  const Pending& t = transfers_[sending_[src]];
+  transfer_end_[src] = kNever;
+  send_busy_[src] = 0;
+  (cluster_.comm == Comm::kHalf ? send_busy_ : receive_busy_)[t.dst] = 0;
+  channels_changed_ = true;
+  for (int32_t use = t.first_use; use >= 0; use = next_use_[use]) {
+    if (--missing_[uses_[use].task] == 0) Ready(uses_[use].task, now);
+  }
 }
 
 // The task that a free device takes now, or -1.
-int32_t Simulator::Next(int32_t device) {
-  if (dispatch_ == Dispatch::kOrder) {
-    auto& queue = queue_[device];
-    if (queue.empty() || missing_[queue.back()] > 0) return -1;
-    const int32_t task = queue.back();
-    queue.pop_back();
-    return task;
-  }
-  auto& heap = ready_[device];
-  if (heap.empty()) return -1;
-  std::pop_heap(heap.begin(), heap.end());
-  const int32_t id = heap.back().id;
-  heap.pop_back();
-  return id;
+int32_t Simulator::Next(int32_t device, Time now) {
+  if (dispatch_ == Dispatch::kPriority)
+    return ready_[device].empty() ? -1 : of_rank_[ready_[device].Take()];
+  Queue& queue = queue_[device];
+  const int32_t task = queue.head;
+  if (task < 0 || missing_[task] > 0) return -1;
+  if (!there_.empty() && there_[task] > now) return -1;
+  queue.head = next_[task];
+  if (queue.before == task) queue.before = -1;
+  return task;
 }
 
-void Simulator::StartTasks(Time now) {
+// False when the makespan must exceed the limit.
+bool Simulator::StartTasks(Time now, Time limit) {
   for (int32_t d = 0; d < devices_; ++d) {
-    if (busy_[d] || !idle_changed_[d]) continue;
-    idle_changed_[d] = 0;
-    const int32_t task = Next(d);
+    if (!look_[d] || task_end_[d] != kNever) continue;
+    look_[d] = 0;
+    const int32_t task = Next(d, now);
     if (task < 0) continue;
-    busy_[d] = 1;
+    const Time work =
+        work_[work_devices_ == 1 ? task : static_cast<size_t>(task) * work_devices_ + d];
     start_[task] = now;
-    end_[task] = now + tasks_.WorkOn(cluster_, task, d);
-    Push(end_[task], task);
+    end_[task] = now + work;
+    task_end_[d] = now + work;
+    running_[d] = task;
+    if (now + left_[d] > limit || now + bottom_[task] > limit) return false;
+    left_[d] -= work;
   }
+  return true;
 }
 
 void Simulator::StartTransfers(Time now) {
-  auto& receiving = cluster_.comm == Comm::kHalf ? sending_ : receiving_;
+  auto& receive_busy = cluster_.comm == Comm::kHalf ? send_busy_ : receive_busy_;
+  channels_changed_ = false;
   while (waiting_count_ > 0) {
     std::vector<Waiting>* best = nullptr;
     for (int32_t s = 0; s < devices_; ++s) {
-      if (sending_[s]) continue;
+      if (send_busy_[s]) continue;
       for (int32_t d = 0; d < devices_; ++d) {
         auto& heap = waiting_[static_cast<size_t>(s) * devices_ + d];
-        if (heap.empty() || receiving[d]) continue;
+        if (heap.empty() || receive_busy[d]) continue;
         if (!best || best->front() < heap.front()) best = &heap;
       }
     }
     if (!best) return;
     std::pop_heap(best->begin(), best->end());
-    const int32_t id = best->back().id;
+    const int32_t id = best->back().transfer;
     best->pop_back();
     --waiting_count_;
     Pending& t = transfers_[id];
-    sending_[t.src] = 1;
-    receiving[t.dst] = 1;
+    send_busy_[t.src] = 1;
+    receive_busy[t.dst] = 1;
     t.start = now;
     t.end = now + t.cost;
-    Push(t.end, -1 - id);
+    sending_[t.src] = id;
+    transfer_end_[t.src] = t.end;
   }
 }
 
-Time Simulator::Run(std::span<const int32_t> device, Dispatch dispatch,
-                    std::span<const int32_t> order, std::span<const int64_t> priority) {
-  device_ = device;
-  dispatch_ = dispatch;
-  priority_ = priority;
-  Reset();
-  if (dispatch == Dispatch::kOrder) {
-    for (auto at = order.rbegin(); at != order.rend(); ++at) queue_[device[*at]].push_back(*at);
-  }
-  for (int32_t i = 0; i < tasks_.size(); ++i) {
-    if (missing_[i] == 0) {
-      missing_[i] = 1;
-      Arrive(i, 0);
-    }
-  }
+template <bool kShared>
+Time Simulator::Loop(Time limit) {
   Time now = 0;
   while (true) {
-    StartTasks(now);
-    StartTransfers(now);
-    if (events_.empty()) break;
-    now = events_.front().time;
-    while (!events_.empty() && events_.front().time == now) {
-      const int32_t id = events_.front().id;
-      std::pop_heap(events_.begin(), events_.end());
-      events_.pop_back();
-      if (id >= 0) {
-        EndTask(id, now);
-      } else {
-        EndTransfer(-1 - id, now);
+    if (!StartTasks(now, limit)) return kNever;
+    if (kShared && channels_changed_) StartTransfers(now);
+    Time next = *std::min_element(task_end_.begin(), task_end_.end());
+    if constexpr (kShared) {
+      next = std::min(next, *std::min_element(transfer_end_.begin(), transfer_end_.end()));
+    } else if (!coming_.empty()) {
+      next = std::min(next, coming_.front().time);
+    }
+    if (next == kNever) break;
+    now = next;
+    for (int32_t d = 0; d < devices_; ++d) {
+      if (task_end_[d] == now) EndTask<kShared>(running_[d], now);
+    }
+    if constexpr (kShared) {
+      for (int32_t s = 0; s < devices_; ++s) {
+        if (transfer_end_[s] == now) EndTransfer(s, now);
+      }
+    } else {
+      while (!coming_.empty() && coming_.front().time == now) {
+        const int32_t task = coming_.front().task;
+        std::pop_heap(coming_.begin(), coming_.end());
+        coming_.pop_back();
+        Ready(task, now);
       }
     }
   }
-  if (done_ < tasks_.size()) return kNever;
-  Time makespan = 0;
-  for (Time end : end_) makespan = std::max(makespan, end);
-  return makespan;
+  return done_ < tasks_.size() ? kNever : now;
+}
+
+Time Simulator::Run(std::span<const int32_t> device, Dispatch dispatch,
+                    std::span<const int32_t> order, std::span<const int64_t> priority, Time limit) {
+  device_ = device;
+  dispatch_ = dispatch;
+  if (dispatch == Dispatch::kPriority) Rank(priority);
+  Reset();
+  if (dispatch == Dispatch::kOrder) Chain(order);
+  std::fill(left_.begin(), left_.end(), 0);
+  if (limit < kNever) {
+    for (int32_t i = 0; i < tasks_.size(); ++i)
+      left_[device[i]] +=
+          work_[work_devices_ == 1 ? i : static_cast<size_t>(i) * work_devices_ + device[i]];
+  }
+  for (int32_t i = 0; i < tasks_.size(); ++i) {
+    if (inputs_[i] == 0) Ready(i, 0);
+  }
+  return cluster_.comm == Comm::kParallel ? Loop<false>(limit) : Loop<true>(limit);
 }
 
 Schedule Simulator::Result() const {
@@ -226,7 +320,24 @@ Schedule Simulator::Result() const {
   }
   for (const Pending& t : transfers_)
     result.transfers.push_back({t.tensor, t.src, t.dst, t.start, t.end});
+  if (cluster_.comm == Comm::kParallel) ParallelTransfers(by_start, result.transfers);
   return result;
+}
+
+// With parallel links nothing need be remembered: every tensor leaves when its task ends.
+void Simulator::ParallelTransfers(const std::vector<int32_t>& tasks,
+                                  std::vector<Transfer>& transfers) const {
+  std::vector<uint8_t> sent(tasks_.tensors.size() * devices_, 0);
+  for (int32_t i : tasks) {
+    for (int32_t u = use_begin_[i]; u < use_begin_[i + 1]; ++u) {
+      const Use& use = uses_[u];
+      const int32_t src = device_[i], dst = device_[use.task];
+      uint8_t& known = sent[static_cast<size_t>(use.tensor) * devices_ + dst];
+      if (src == dst || known) continue;
+      known = 1;
+      transfers.push_back({use.tensor, src, dst, end_[i], end_[i] + Cost(use, src, dst)});
+    }
+  }
 }
 
 }  // namespace orchard::place

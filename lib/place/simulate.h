@@ -6,6 +6,12 @@
 // sender's and the receiver's channel together for its whole length. Of the transfers that could
 // start at one moment, the one whose producer comes first in topological order starts first, then
 // the one on the producer's earlier edge (docs/methods/baechi-place.md).
+//
+// How it is fast. What can end next is one operator per device and, where links are exclusive, one
+// transfer per sender: the next event is the least of a short array. Operators that are ready wait
+// in the order of their arrival (a list) or of their rank (RankSet); there is a heap only for
+// transfers that wait for a channel, and with parallel links for operators whose inputs are on
+// their way.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +19,7 @@
 #include <vector>
 
 #include "place/cluster.h"
+#include "place/rank_set.h"
 #include "place/schedule.h"
 #include "place/task_graph.h"
 
@@ -22,7 +29,7 @@ namespace orchard::place {
 enum class Dispatch {
   kOrder,    // the next of its given order, and waits for it
   kFifo,     // the one whose inputs were there first, ties by topological index
-  kPriority  // the one with the smallest priority
+  kPriority  // the one with the smallest priority, ties by topological index
 };
 
 // Simulates many placements of one graph; what a run needs is allocated once.
@@ -31,65 +38,98 @@ class Simulator {
   Simulator(const TaskGraph& tasks, const Cluster& cluster);
 
   // With kOrder, `order` lists all tasks so that each device's tasks stand as they are to run. With
-  // kPriority, `priority` gives each task's. Returns the makespan; kNever when the order waits for
-  // itself.
+  // kPriority, `priority` gives each task's; runs with the same ones save sorting. Returns the
+  // makespan; kNever when the order waits for itself. A run whose makespan must exceed `limit` may
+  // be given up, and is kNever then.
   Time Run(std::span<const int32_t> device, Dispatch dispatch, std::span<const int32_t> order = {},
-           std::span<const int64_t> priority = {});
+           std::span<const int64_t> priority = {}, Time limit = kNever);
 
-  // Of the last run.
+  // Of the last run that ended; `device` of that run must still be there.
   std::span<const Time> start() const { return start_; }
   std::span<const Time> end() const { return end_; }
-  // All of the last run.
+  // All of it.
   Schedule Result() const;
 
  private:
-  struct Event {
-    Time time;
-    int32_t id;  // a task, or -1 - transfer
-    bool operator<(const Event& other) const { return time > other.time; }
+  struct Use {  // of a tensor by a task
+    int32_t task, tensor;
+    Time cost;  // of sending it, where all links are alike
   };
   struct Pending {  // a transfer and the chain of its uses
     int32_t tensor, src, dst;
-    int32_t first_use = -1, last_use = -1;
-    Time cost, start = 0, end = 0;
+    int32_t first_use, last_use;
+    Time cost, start, end;
   };
-  struct Waiting {  // smallest key first, then smallest tie
-    int64_t key;
-    int32_t tie, id;
-    bool operator<(const Waiting& other) const {
-      return key != other.key ? key > other.key : tie > other.tie;
-    }
+  struct Waiting {  // for a channel; smallest key first
+    int64_t key;    // topological index of the producer, then the use
+    int32_t transfer;
+    bool operator<(const Waiting& other) const { return key > other.key; }
+  };
+  struct Coming {  // a task whose inputs will all be there
+    Time time;
+    int32_t task;
+    bool operator<(const Coming& other) const { return time > other.time; }
+  };
+  // Tasks of one device in the order in which they became ready.
+  struct Queue {
+    int32_t head, tail;
+    int32_t before;  // the task before those that became ready at `time`, -1: none
+    Time time;
   };
 
   void Reset();
-  void Push(Time time, int32_t id);
+  void Rank(std::span<const int64_t> priority);
+  void Chain(std::span<const int32_t> order);
+  template <bool kShared>
+  Time Loop(Time limit);
+  template <bool kShared>
   void EndTask(int32_t task, Time now);
-  void EndTransfer(int32_t transfer, Time now);
-  void Arrive(int32_t task, Time now);
-  void Send(int32_t tensor, int32_t use, int32_t src, int32_t dst, Time now);
-  void StartTasks(Time now);
+  void EndTransfer(int32_t src, Time now);
+  void Ready(int32_t task, Time now);
+  void Enqueue(Queue& queue, int32_t task, Time now);
+  void Send(int32_t use, int32_t src, int32_t dst);
+  bool StartTasks(Time now, Time limit);
   void StartTransfers(Time now);
-  int32_t Next(int32_t device);
+  int32_t Next(int32_t device, Time now);
+  void ParallelTransfers(const std::vector<int32_t>& tasks, std::vector<Transfer>& transfers) const;
+  Time Cost(const Use& use, int32_t src, int32_t dst) const {
+    return alike_ ? use.cost : tasks_.Cost(cluster_, use.tensor, src, dst);
+  }
 
   const TaskGraph& tasks_;
   const Cluster& cluster_;
   int32_t devices_;
-  std::vector<int32_t> edge_of_use_;  // of every position in edge_tensors
+  bool alike_;                           // links
+  std::vector<Use> uses_;                // as edge_tensors: by producer
+  std::vector<int32_t> use_begin_;       // [tasks + 1]
+  std::vector<int32_t> inputs_;          // uses by each task
+  std::vector<Time> work_;               // [tasks * work_devices_]
+  std::vector<Time> bottom_;             // least time from each task's start to the end of all
+  int32_t work_devices_;                 // 1 or devices
+  std::vector<int64_t> ranked_;          // priorities that `rank_` is of
+  std::vector<int32_t> rank_, of_rank_;  // of tasks
 
   std::span<const int32_t> device_;
-  std::span<const int64_t> priority_;
   Dispatch dispatch_ = Dispatch::kOrder;
-  std::vector<int32_t> missing_;  // inputs of each task that are not there yet
+  std::vector<int32_t> missing_;  // uses of each task that are not there yet
   std::vector<Time> start_, end_;
-  std::vector<Event> events_;                // a heap
-  std::vector<std::vector<int32_t>> queue_;  // kOrder: each device's tasks, reversed
-  std::vector<std::vector<Waiting>> ready_;  // else: heaps
-  std::vector<uint8_t> busy_, idle_changed_;
-  std::vector<Pending> transfers_;
-  std::vector<int32_t> transfer_of_;           // [tensor * devices + device], or -1
-  std::vector<int32_t> next_use_;              // chains uses of one transfer
+  std::vector<Time> there_;           // with parallel links: when the last input so far arrives
+  std::vector<Coming> coming_;        // a heap
+  std::vector<Queue> queue_;          // kOrder, kFifo
+  std::vector<int32_t> next_;         // in a queue
+  std::vector<RankSet> ready_;        // kPriority
+  std::vector<uint8_t> look_;         // devices that may have something new to start
+  std::vector<int32_t> running_;      // task on each device
+  std::vector<Time> task_end_;        // when it ends; kNever: free
+  std::vector<Time> left_;            // work of each device that has not started
+  std::vector<Pending> transfers_;    // with exclusive links
+  std::vector<int32_t> transfer_of_;  // [tensor * devices + device], or -1
+  std::vector<int32_t> next_use_;     // chains uses of one transfer
   std::vector<std::vector<Waiting>> waiting_;  // per [src * devices + dst]: heaps
-  std::vector<uint8_t> sending_, receiving_;
+  std::vector<int32_t> sending_;               // transfer of each sender
+  std::vector<Time> transfer_end_;             // when it ends; kNever: none
+  std::vector<uint8_t> send_busy_, receive_busy_;
+  bool channels_changed_ = false;
   int32_t waiting_count_ = 0, done_ = 0;
 };
 
