@@ -1,0 +1,78 @@
+// A distributed training algorithm, as seen by one rank: what it does with its model and its
+// gradient in a step, and what it exchanges with the others.
+//
+// A step is a function of (x_i, g_i, state, step number, learning rate) and of the same on the
+// other ranks. It knows nothing of models or data, so every algorithm runs on arenas of float or
+// double, in tests on closed forms and in training on LibTorch's gradients.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "comm/communicator.h"
+#include "sync/algorithm_options.h"
+#include "sync/arena.h"
+#include "sync/message.h"
+
+namespace orchard::sync {
+
+template <class T>
+struct StepInput {
+  int64_t step = 1;  // t, from 1
+  double learning_rate = 0;
+  double gradient_scale = 1;  // multiplies the gradient: clipping
+  std::span<T> values;        // x_i, arena; updated
+  std::span<T> gradient;      // g_i of the mini-batch mean, arena; may be overwritten
+  comm::Communicator& ranks;
+  ThreadPool* pool = nullptr;  // null: on this thread
+};
+
+// Part of the state of a rank: a buffer of the size of the arena, or smaller.
+template <class T>
+struct StateBuffer {
+  std::string_view name;  // "momentum", "error", ...
+  std::span<T> values;
+};
+
+template <class T>
+class Algorithm {
+ public:
+  virtual ~Algorithm() = default;
+
+  // Before the first step, with the model that all ranks begin with.
+  virtual void Begin(std::span<const T> /*values*/) {}
+
+  virtual void Step(const StepInput<T>& input) = 0;
+
+  // Everything besides x that a resumed run needs.
+  virtual std::vector<StateBuffer<T>> State() = 0;
+
+  // e_i where the algorithm keeps it: x_i - e_i is then the same on all ranks. Else empty.
+  virtual std::span<const T> error() const { return {}; }
+
+  // What step t sends.
+  virtual Message MessageOf(int64_t step) const = 0;
+
+  // Whether all ranks hold the same model after every step.
+  virtual bool OneModel() const { return false; }
+};
+
+// `layout` must outlive the result. Throws UsageError.
+//   seed  of the draws; the same on all ranks
+template <class T>
+std::unique_ptr<Algorithm<T>> MakeAlgorithm(const AlgorithmOptions& algorithm,
+                                            const CompressOptions& compress,
+                                            const ArenaLayout& layout, uint64_t seed);
+
+// Elements (or bytes as elements) that a step sends on average over many steps, against the dense
+// exchange of all parameters: the true compression ratio, as the message formulas give it.
+//   steps  that the mean is taken over
+template <class T>
+double TrueRatio(const Algorithm<T>& algorithm, const ArenaLayout& layout, int ranks,
+                 int64_t steps);
+
+}  // namespace orchard::sync
