@@ -239,7 +239,7 @@ TEST(Models, SurviveTheirFile) {
     const Graph graph = make({.batch = 2}).graph;
     const Graph copy = ParseGraph(GraphToJson(graph), "copy");
     EXPECT_EQ(GraphHash(copy), GraphHash(graph)) << graph.name;
-    EXPECT_EQ(copy.source, "analytic");
+    EXPECT_EQ(copy.cost_source, "analytic");
   }
 }
 
