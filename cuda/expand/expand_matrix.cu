@@ -242,6 +242,7 @@ __device__ __forceinline__ bool Fits(const Group<T, N>& w, uint32_t limit_bits) 
 
 // How the parts of a kernel are made.
 enum class Mode {
+  kEqual,       // no noise, and few registers: bound by memory alone
   kFloatGrid,   // grid and cancel of 16-bit types
   kFloatPairs,  // pairs of 16-bit types
   kAny
@@ -257,7 +258,7 @@ __device__ __forceinline__ void SplitGroup(const ExpandMatrixArgs& a, const Cons
   using Real = ComputeOf<T>;
   const bool paired =
       kMode == Mode::kFloatPairs || (kMode == Mode::kAny && a.split == Split::kPairs);
-  const bool drawn = kMode != Mode::kAny || a.split != Split::kEqual;
+  const bool drawn = kMode != Mode::kEqual && (kMode != Mode::kAny || a.split != Split::kEqual);
   Group<T, N> result[kCopies];
 #pragma unroll
   for (int quad = 0; quad < N / 4; ++quad) {
@@ -282,7 +283,10 @@ __device__ __forceinline__ void SplitGroup(const ExpandMatrixArgs& a, const Cons
           noise[k] = -noise[k - 1];
         }
       }
-      if constexpr (kMode == Mode::kAny) {
+      if constexpr (kMode == Mode::kEqual) {
+        PartsOf<kCopies>(Split::kEqual, c.settings, copies,
+                         static_cast<Real>(Widen(w.At(4 * quad + l))), noise, parts[l]);
+      } else if constexpr (kMode == Mode::kAny) {
         PartsOf<kCopies>(a.split, c.settings, copies, static_cast<Real>(Widen(w.At(4 * quad + l))),
                          noise, parts[l]);
       } else {
@@ -294,7 +298,7 @@ __device__ __forceinline__ void SplitGroup(const ExpandMatrixArgs& a, const Cons
     }
 #pragma unroll
     for (int k = 0; k < kCopies; ++k) {
-      if constexpr (kMode == Mode::kAny) {
+      if constexpr (kMode == Mode::kAny || kMode == Mode::kEqual) {
 #pragma unroll
         for (int l = 0; l < 4; ++l) result[k].Set(4 * quad + l, Narrow<T>(parts[l][k]));
       } else {
@@ -318,7 +322,8 @@ __device__ __forceinline__ void SplitNeighbours(const ExpandMatrixArgs& a, const
     if (out[0] != nullptr) w.Store(out[0]);
     return;
   }
-  if (kMode != Mode::kAny && !Fits(w, c.limit_bits)) {
+  constexpr bool kLimited = kMode == Mode::kFloatGrid || kMode == Mode::kFloatPairs;
+  if (kLimited && !Fits(w, c.limit_bits)) {
     Group<T, N> rest = w;
 #pragma unroll 1
     for (int l = 0; l < N; ++l) {
@@ -535,7 +540,8 @@ __global__ void __launch_bounds__(kThreads)
 
 // ---- launches
 
-// Blocks along the contiguous axis, and as many down the other as give every multiprocessor 16.
+// Blocks along the contiguous axis, and as many down the other as give every multiprocessor 16 (4,
+// 8 and 16 were measured alike for noise, 1 and 2 slower).
 dim3 GridOver(int64_t fast_threads, int64_t slow) {
   const int64_t x = (fast_threads + kThreads - 1) / kThreads;
   int64_t y = GridSize(x * slow, 1) / x;
@@ -558,6 +564,7 @@ void LaunchMode(const ExpandMatrixArgs& a, const Constants<T>& c, cudaStream_t s
 
 template <class T, int N, int kMost>
 void LaunchGroups(const ExpandMatrixArgs& a, const Constants<T>& c, cudaStream_t stream) {
+  if (a.split == Split::kEqual) return LaunchMode<T, N, kMost, Mode::kEqual>(a, c, stream);
   if constexpr (sizeof(T) == 2) {
     if (a.split == Split::kPairs) return LaunchMode<T, N, kMost, Mode::kFloatPairs>(a, c, stream);
     if (a.split == Split::kGrid || a.split == Split::kCancel) {
