@@ -13,7 +13,7 @@ namespace orchard::execute {
 // call by call. Without `inputs` they have the shapes of the export, integers below 2. Throws
 // DataError when the archive is damaged or of another schema than 8, ImpossibleError for calls that
 // are no operators of LibTorch (control flow, custom objects) and as Tape::Run.
-Program ReadExportedProgram(const std::filesystem::path& path,
-                            const std::vector<InputSpec>& inputs, uint64_t seed);
+Program ReadExportedProgram(const std::filesystem::path& path, const std::vector<InputSpec>& inputs,
+                            uint64_t seed);
 
 }  // namespace orchard::execute

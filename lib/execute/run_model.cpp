@@ -74,6 +74,8 @@ void Check(const RunInput& input, const Layout& layout, const std::vector<Device
   const double tolerance = options.tolerance.value_or(cuda ? 1e-5 : 0);
   result.passed = std::max(result.check->outputs, result.check->gradients) <= tolerance &&
                   (tolerance > 0 || result.check->same_bits);
+  result.outputs = placed.outputs;
+  result.gradients = placed.gradients;
   if (input.model.empty()) return;
   const Reference whole = RunTorchScript(input.model, input.program, how.train);
   std::vector<at::Tensor> gradients;

@@ -39,6 +39,7 @@ struct RunResult {
   std::optional<Difference> check;         // against the executor on one device
   std::optional<Difference> unsplit;       // against the model as one, where it is TorchScript
   bool passed = true;
+  std::vector<at::Tensor> outputs, gradients;  // of the checked step, gradients by parameter
   std::vector<int64_t> peak_bytes;
   StepResult median_step;
   std::vector<double> operator_us, backward_us;  // medians of every operator, where it ran

@@ -282,7 +282,9 @@ at::Tensor Seed(const at::Tensor& output) {
   return output.detach() / static_cast<double>(output.numel());
 }
 
-Reference RunTorchScript(const std::filesystem::path& path, const Program& program, bool train) {
+namespace {
+
+Reference RunWhole(const std::filesystem::path& path, const Program& program, bool train) {
   jit::ExtraFilesMap extra;
   jit::Module module = Load(path, extra);
   std::vector<IValue> inputs;
@@ -305,6 +307,17 @@ Reference RunTorchScript(const std::filesystem::path& path, const Program& progr
   reference.gradients = torch::autograd::grad(roots, leaves, seeds, std::nullopt, false, true);
   for (at::Tensor& output : reference.outputs) output = output.detach();
   return reference;
+}
+
+}  // namespace
+
+Reference RunTorchScript(const std::filesystem::path& path, const Program& program, bool train) {
+  try {
+    return RunWhole(path, program, train);
+  } catch (const c10::Error& error) {
+    throw DataError("the model as one fails: " + FirstLine(error.what_without_backtrace()),
+                    path.string());
+  }
 }
 
 }  // namespace orchard::execute

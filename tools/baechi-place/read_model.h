@@ -11,4 +11,6 @@ namespace orchard::baechi_place {
 execute::Program ReadModel(const std::filesystem::path& path, const execute::InputOptions& inputs,
                            const cli::Context& context);
 
+bool IsTorchScript(const std::filesystem::path& path);
+
 }  // namespace orchard::baechi_place

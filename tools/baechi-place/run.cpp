@@ -16,6 +16,7 @@
 #include "execute/profile.h"
 #include "execute/run_model.h"
 #include "execute/run_trace.h"
+#include "io/torch/tensors.h"
 #include "place/place.h"
 #include "place/placement.h"
 #include "place/read_graph.h"
@@ -178,6 +179,21 @@ void WriteFiles(const Session& s, const execute::RunResult& result, run::RunDir&
   directory.WriteReport(RunReport(s.program, s.cluster, result));
 }
 
+void SaveResults(const std::filesystem::path& path, const execute::Program& program,
+                 const execute::RunResult& result) {
+  std::map<std::string, at::Tensor> tensors;
+  const auto add = [&](const char* name, const std::vector<at::Tensor>& values) {
+    for (size_t k = 0; k < values.size(); ++k) tensors[fmt::format("{}{}", name, k)] = values[k];
+  };
+  add("input", program.example_inputs);
+  add("output", result.outputs);
+  for (size_t p = 0; p < result.gradients.size(); ++p) {
+    if (result.gradients[p].defined())
+      tensors["gradient." + program.parameters[p].name] = result.gradients[p];
+  }
+  io::SaveTensors(path, tensors);
+}
+
 place::Graph GraphOf(const RunCommandOptions& options, const execute::Program& program,
                      const cli::Context& context) {
   if (options.graph) return place::ReadGraph(*options.graph);
@@ -192,6 +208,13 @@ place::Graph GraphOf(const RunCommandOptions& options, const execute::Program& p
 }  // namespace
 
 int RunRun(const RunCommandOptions& options, const cli::Context& context) {
+  if (options.results) {
+    if (!options.run.check)
+      throw UsageError("the results are those of the check", "--results", "leave --no-check out");
+    if (std::filesystem::exists(*options.results) && !context.common.force &&
+        !context.common.dry_run)
+      throw UsageError("the file exists", options.results->string(), "--force replaces it");
+  }
   at::set_num_threads(1);
   const execute::Program program = ReadModel(options.model, options.inputs, context);
   Session session{options, context, program, GraphOf(options, program, context), {}, {}, {}, {}};
@@ -207,6 +230,7 @@ int RunRun(const RunCommandOptions& options, const cli::Context& context) {
     if (result.step_us.empty())
       throw InterruptedError("interrupted before the first measured step", "", "run again");
     summary = Summary(session, result);
+    if (options.results && !context.common.dry_run) SaveResults(*options.results, program, result);
     if (directory) WriteFiles(session, result, *directory);
     return nlohmann::json::parse(summary.dump());
   });

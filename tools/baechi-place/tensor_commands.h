@@ -32,7 +32,7 @@ struct ProfileCommandOptions {
   execute::ProfileOptions profile;
 
   void Fields(cli::FieldVisitor& f) {
-    f.Positional("model", model, "TorchScript file");
+    f.Positional("model", model, "TorchScript file (.pt, .ts) or torch.export archive (.pt2)");
     f("output", output, "graph file to write; without: graph.json in --out", cli::Letter('o'));
     f.Section("inputs", inputs);
     f.Section("profile", profile);
@@ -51,17 +51,19 @@ struct CalibrateCommandOptions {
 
 struct RunCommandOptions {
   std::filesystem::path model, placement;
-  std::optional<std::filesystem::path> graph;
+  std::optional<std::filesystem::path> graph, results;
   bool trace = false;
   execute::InputOptions inputs;
   execute::RunOptions run;
   place::DeviceOptions devices;
 
   void Fields(cli::FieldVisitor& f) {
-    f.Positional("model", model, "TorchScript file");
+    f.Positional("model", model, "TorchScript file (.pt, .ts) or torch.export archive (.pt2)");
     f.Positional("placement", placement, "placement file");
     f("graph", graph,
       "graph that was placed, for the prediction; without: the model is profiled again");
+    f("results", results,
+      "safetensors file to write: input0.., output0.. and gradient.NAME of the checked step");
     f("trace", trace, "trace.json in --out: predicted and measured step for ui.perfetto.dev");
     f.Section("inputs", inputs);
     f.Section("run", run);

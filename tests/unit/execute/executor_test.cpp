@@ -40,7 +40,7 @@ Script RandomScript(const std::vector<int>& choices) {
         line = fmt::format("torch.linear({}, self.{})", a, weight);
         break;
       case 2:
-        line = fmt::format("torch.tanh({} + 1).mul_(2)", a);
+        line = fmt::format("torch.tanh(({} + 1).mul_(2))", a);
         break;
       case 3:
         line = fmt::format("{} + {}", a, b);

@@ -1,0 +1,137 @@
+"""baechi-place on tensors as a user runs it: gen-model, profile, calibrate, run."""
+import json
+import pathlib
+import tempfile
+import unittest
+
+from orchard_process import BIN, ProgramTest, run
+
+PROGRAM = BIN / "baechi-place"
+TOWER = ["--model", "two-tower", "--batch", "4", "--width", "32", "--layers", "3"]
+FEW = ["--no-progress", "--steps", "3", "--warmup", "1"]
+
+
+class BaechiRunTest(ProgramTest):
+    @classmethod
+    def setUpClass(cls):
+        scratch = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(scratch.cleanup)
+        cls.dir = pathlib.Path(scratch.name)
+        cls.model = cls.dir / "tower.pt"
+        cls.graph = cls.dir / "tower.json"
+        cls.placement = cls.dir / "placement.json"
+        for command in (
+            ("gen-model", cls.model, *TOWER),
+            ("profile", cls.model, "-o", cls.graph, "--rounds", "3", "--warmup", "1", "--no-progress"),
+        ):
+            done = run(PROGRAM, *command)
+            assert done.returncode == 0, done.stderr
+        # One tower on each device, whatever the machine measured.
+        graph = json.loads(cls.graph.read_text())
+        assign = {op["name"]: int(op["name"].startswith("item")) for op in graph["ops"]}
+        cls.placement.write_text(json.dumps({"assign": assign}))
+
+    def run_tower(self, *arguments):
+        return run(PROGRAM, "run", self.model, self.placement, "--graph", self.graph, "--devices", "2", *FEW, *arguments)
+
+    def test_the_graph_of_a_model_has_its_layers_and_sizes(self):
+        graph = json.loads(self.graph.read_text())
+        ops = {op["name"]: op for op in graph["ops"]}
+        self.assertEqual(sum(op["op"] == "aten::linear" for op in graph["ops"]), 6)
+        self.assertEqual(ops["query_linear0.linear"]["perm"], (32 * 32 + 32) * 4)
+        self.assertEqual(ops["query_linear0.linear"]["out"], [4 * 32 * 4])
+        self.assertGreater(ops["query_linear0.linear"]["us"], 0)
+        self.assertGreater(ops["query_linear0.linear"]["bwd_us"], 0)
+
+    def test_forward_gives_the_bits_of_one_device(self):
+        result = self.json_of(self.run_tower("--json"))
+        self.assertTrue(result["passed"])
+        self.assertTrue(result["one_device"]["same_bits"])
+        self.assertEqual(result["steps"], 3)
+        self.assertGreater(result["predicted_us"], 0)
+        self.assertGreater(result["speedup"], 0)
+        # The other tower's result crosses once.
+        self.assertEqual(result["transfers"], 1)
+
+    def test_a_training_step_gives_the_gradients_of_one_device(self):
+        out = self.dir / "train"
+        result = self.json_of(self.run_tower("--train", "sgd", "--json", "--out", out, "--trace"))
+        self.assertTrue(result["passed"])
+        self.assertTrue(result["one_device"]["same_bits"])
+        self.assertEqual(result["transfers"], 2)  # and the gradient comes back
+        trace = json.loads((out / "trace.json").read_text())["traceEvents"]
+        names = {e["args"]["name"] for e in trace if e["name"] == "process_name"}
+        self.assertEqual(names, {"device0 predicted", "device0 measured", "device1 predicted", "device1 measured"})
+        self.assertTrue(any(e["name"].endswith("(backward)") and e["pid"] >= 1000 for e in trace))
+        self.assertIn("bit for bit", (out / "report.html").read_text())
+        self.assertEqual(len((out / "metrics.jsonl").read_text().splitlines()), 3)
+
+    def test_without_a_graph_the_model_is_profiled_again(self):
+        done = run(PROGRAM, "run", self.model, self.placement, "--devices", "2", *FEW, "--json")
+        self.assertTrue(self.json_of(done)["passed"])
+
+    def test_a_device_without_enough_memory_is_exit_code_7(self):
+        self.assert_fails(self.run_tower("--memory", "10KB"), 7, "device0", "10.0 KB")
+        self.assert_works(self.run_tower("--memory", "1MB"))
+
+    def test_placements_of_other_graphs_are_refused(self):
+        text = self.graph.read_text()
+        name = json.loads(text)["ops"][3]["name"]
+        graph = json.loads(text.replace(name, "renamed"))
+        other = self.dir / "other.json"
+        other.write_text(json.dumps(graph))
+        placement = self.dir / "other_placement.json"
+        placement.write_text(json.dumps({"assign": {op["name"]: 0 for op in graph["ops"]}}))
+        done = run(PROGRAM, "run", self.model, placement, "--graph", other, "--devices", "2", *FEW)
+        self.assert_fails(done, 3, "renamed")
+
+    def test_unknown_operators_of_a_placement_are_named(self):
+        placement = self.dir / "unknown.json"
+        placement.write_text(json.dumps({"assign": {"nobody": 0}}))
+        done = run(PROGRAM, "run", self.model, placement, "--graph", self.graph, "--devices", "2", *FEW)
+        self.assert_fails(done, 3, "nobody")
+
+    def test_throttled_links_bound_the_step_from_below(self):
+        # 2 KB over a link of 20 ms: the step cannot be shorter, and the prediction knows.
+        result = self.json_of(self.run_tower("--throttle", "--latency-us", "20000", "--us-per-byte", "0", "--json"))
+        self.assertGreaterEqual(result["measured_us"], 20000)
+        self.assertGreaterEqual(result["predicted_us"], 20000)
+
+    def test_recalibration_keeps_what_it_measured(self):
+        out = self.dir / "recalibrated"
+        done = self.run_tower("--recalibrate", "--recalibrate-rounds", "2", "--out", out, "--json")
+        result = self.json_of(done)
+        self.assertLessEqual(len(result["rounds"]), 3)
+        if len(result["rounds"]) > 1:
+            again = run(PROGRAM, "simulate", out / "graph.json", out / "placement.json", "--devices", "2", "--json")
+            self.assertGreater(self.json_of(again)["makespan_us"], 0)
+
+    def test_calibration_writes_devices_that_place_understands(self):
+        devices = self.dir / "devices.json"
+        done = run(PROGRAM, "calibrate", "--devices", "cpu:0,cpu:1", "--largest", "4MiB", "--rounds", "3", "-o", devices,
+                   "--no-progress", "--json")
+        measured = self.json_of(done)
+        self.assertEqual(len(measured["links"]["pairs"]), 2)
+        self.assertIn(measured["links"]["default"]["mode"], ("parallel", "duplex", "half"))
+        placed = self.dir / "calibrated.json"
+        self.assert_works(run(PROGRAM, "place", self.graph, "--devices", devices, "-o", placed, "--no-progress"))
+        done = run(PROGRAM, "run", self.model, placed, "--graph", self.graph, "--devices", devices, *FEW, "--json")
+        self.assertEqual([d["name"] for d in self.json_of(done)["devices"]], ["cpu:0", "cpu:1"])
+
+    def test_what_is_missing_is_said(self):
+        bare = self.dir / "bare.pt2"
+        bare.write_bytes(b"no archive")
+        self.assert_fails(run(PROGRAM, "profile", bare, "-o", self.dir / "x.json"), 3, "bare.pt2")
+        self.assert_fails(run(PROGRAM, "profile", self.graph, "-o", self.dir / "x.json"), 2, ".pt2")
+        self.assert_fails(run(PROGRAM, "profile", self.model), 2, "-o")
+        self.assert_fails(run(PROGRAM, "profile", self.model, "-o", self.dir / "x.json", "--input", "4x"), 2, "4x")
+        self.assert_fails(run(PROGRAM, "profile", self.model, "-o", self.dir / "x.json", "--input", "4x32"), 2,
+                          "takes 2 inputs")
+        self.assert_fails(run(PROGRAM, "profile", self.model, "-o", self.dir / "x.json", "--input", "4x32",
+                              "--input", "4x31"), 3, "query_linear0")
+        self.assert_fails(run(PROGRAM, "calibrate", "--devices", "tpu:0", "-o", self.dir / "y.json"), 2, "tpu:0")
+        self.assert_fails(run(PROGRAM, "gen-model", self.model, *TOWER), 2, "exists")
+
+
+if __name__ == "__main__":
+    unittest.main()
