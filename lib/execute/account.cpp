@@ -3,7 +3,9 @@
 #include <c10/core/CPUAllocator.h>
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <mutex>
+#include <new>
 
 #include "base/error.h"
 #include "base/number_format.h"
@@ -13,31 +15,51 @@ namespace {
 
 thread_local std::shared_ptr<Account> current;
 
-// What one allocation owns.
-struct Charged {
-  Charged(std::shared_ptr<Account> to, int64_t size) : account(std::move(to)), bytes(size) {
-    account->Charge(bytes);
-  }
-  ~Charged() { account->Credit(bytes); }
-  Charged(const Charged&) = delete;
-  Charged& operator=(const Charged&) = delete;
-  std::shared_ptr<Account> account;
+// Stands before the memory that is handed out, since LibTorch's raw_allocate wants the address of
+// the memory to be all that freeing needs.
+struct Header {
+  void* base;  // of the inner allocation
+  void (*free_base)(void*);
   int64_t bytes;
-  c10::DataPtr memory;
+  std::shared_ptr<Account> account;  // may be null
 };
+constexpr size_t kHeader = 64;  // LibTorch aligns CPU memory to 64 bytes
+static_assert(sizeof(Header) <= kHeader);
+
+Header* HeaderOf(void* memory) {
+  return reinterpret_cast<Header*>(static_cast<std::byte*>(memory) - kHeader);
+}
+
+void Free(void* memory) {
+  if (memory == nullptr) return;
+  Header* header = HeaderOf(memory);
+  if (header->account) header->account->Credit(header->bytes);
+  void* base = header->base;
+  const auto free_base = header->free_base;
+  header->~Header();
+  free_base(base);
+}
 
 class CountingAllocator final : public c10::Allocator {
  public:
   explicit CountingAllocator(c10::Allocator* inner) : inner_(inner) {}
 
   c10::DataPtr allocate(size_t bytes) override {
-    if (!current || bytes == 0) return inner_->allocate(bytes);
-    auto charged = std::make_unique<Charged>(current, static_cast<int64_t>(bytes));
-    charged->memory = inner_->allocate(bytes);
-    void* address = charged->memory.get();
-    return {address, charged.release(),
-            [](void* context) { delete static_cast<Charged*>(context); }, c10::Device(c10::kCPU)};
+    const c10::Device cpu(c10::kCPU);
+    if (bytes == 0) return {nullptr, nullptr, &Free, cpu};
+    if (current) current->Charge(static_cast<int64_t>(bytes));
+    void* base = nullptr;
+    try {
+      base = inner_->raw_allocate(bytes + kHeader);
+    } catch (...) {
+      if (current) current->Credit(static_cast<int64_t>(bytes));
+      throw;
+    }
+    new (base) Header{base, inner_->raw_deleter(), static_cast<int64_t>(bytes), current};
+    void* memory = static_cast<std::byte*>(base) + kHeader;
+    return {memory, memory, &Free, cpu};
   }
+  c10::DeleterFnPtr raw_deleter() const override { return &Free; }
   void copy_data(void* dest, const void* src, std::size_t count) const override {
     default_copy_data(dest, src, count);
   }

@@ -163,10 +163,6 @@ void Executor::State::ResetLane(Lane& lane) {
 }
 
 void Executor::State::RunStep(Lane& lane) {
-  if (lane.stream) {
-    lane.base = Mark(lane, true);
-    lane.base_us = Since(Clock::now());
-  }
   for (int32_t op : lane.order) {
     try {
       Forward(lane, op);
@@ -209,11 +205,12 @@ at::Tensor Executor::State::Take(Lane& lane, const Arrival& arrival) const {
   if (arrival.ready) {
     if (lane.stream) {
       arrival.ready->block(*lane.stream);
-      arrival.tensor.record_stream(*lane.stream);
     } else {
       arrival.ready->synchronize();
     }
   }
+  // What was allocated for another stream must not be handed out again before this one is done.
+  if (lane.stream) arrival.tensor.record_stream(*lane.stream);
   return arrival.tensor;
 }
 
@@ -312,6 +309,23 @@ void Executor::State::Release(Lane& lane, int32_t op) {
   }
 }
 
+// One mark for all lanes of a GPU, so that their times can be compared.
+void Executor::State::MarkBegin() {
+  for (const auto& lane : lanes) {
+    if (!lane->stream) continue;
+    const auto same = std::find_if(lanes.begin(), lanes.end(), [&](const auto& other) {
+      return other->stream && other->spec.device == lane->spec.device;
+    });
+    if (*same == lane) {
+      lane->base = Mark(*lane, true);
+      lane->base_us = Since(Clock::now());
+    } else {
+      lane->base = (*same)->base;
+      lane->base_us = (*same)->base_us;
+    }
+  }
+}
+
 void Executor::State::ReadClocks(Lane& lane) {
   const auto read = [&](const std::map<int32_t, Lane::Timed>& timed, std::vector<Span>& spans) {
     for (const auto& [op, marks] : timed) {
@@ -343,6 +357,7 @@ StepResult Executor::Step() {
     s.result = &result;
     s.running = s.lanes.size();
     s.begin = Clock::now();
+    s.MarkBegin();
     ++s.step;
     s.changed.notify_all();
     s.changed.wait(lock, [&] { return s.running == 0; });

@@ -176,6 +176,7 @@ struct Executor::State {
   void Wait(Lane& lane, const std::vector<int32_t>& counter, int32_t op);
   at::Tensor Take(Lane& lane, const Arrival& arrival) const;
   std::shared_ptr<c10::Event> Mark(const Lane& lane, bool timing = false) const;
+  void MarkBegin();
   void ReadClocks(Lane& lane);
 };
 

@@ -354,7 +354,7 @@ class ExportedGraph {
     for (size_t k = 0; k < inputs.ArraySize(); ++k)
       named[inputs.At(k).At("name").Text()] = Value(inputs.At(k).At("arg"));
     torch::jit::Stack stack;
-    bool random = handle.hasTag(at::Tag::nondeterministic_seeded);
+    const bool random = handle.hasTag(at::Tag::nondeterministic_seeded);
     for (const c10::Argument& argument : schema.arguments()) {
       const auto found = named.find(argument.name());
       if (found == named.end() && !argument.default_value())
@@ -362,7 +362,6 @@ class ExportedGraph {
       IValue value = found == named.end() ? *argument.default_value() : found->second;
       if (value.isInt() && argument.type()->kind() == c10::TypeKind::FloatType)
         value = static_cast<double>(value.toInt());
-      if (argument.name() == "train" && value.isBool() && !value.toBool()) random = false;
       stack.push_back(std::move(value));
     }
     const std::string path = Path(node);

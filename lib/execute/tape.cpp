@@ -95,6 +95,10 @@ void Tape::Run(const std::string& path, const std::string& kind, const c10::Func
   for (const c10::IValue& argument : event.arguments) CollectTensors(argument, inputs);
   for (const at::Tensor& tensor : inputs) dynamic = dynamic || Dynamic(tensor);
   for (size_t k = 0; k < schema.arguments().size() && k < count; ++k) {
+    // Dropout that is told not to train draws nothing.
+    if (schema.arguments()[k].name() == "train" && event.arguments[k].isBool() &&
+        !event.arguments[k].toBool())
+      random = false;
     const c10::AliasInfo* alias = schema.arguments()[k].alias_info();
     if (alias == nullptr || !alias->isWrite() || !event.arguments[k].isTensor()) continue;
     if (event.written >= 0)

@@ -8,6 +8,7 @@
 #include "cuda/execute/pack.h"
 #include "execute/calibrate.h"
 #include "execute/executor.h"
+#include "execute/packed_copy.h"
 #include "execute/profile.h"
 #include "execute/run_model.h"
 #include "gpu/device_array.h"
@@ -32,7 +33,8 @@ class ExecuteGpu : public gpu::DeviceTest {
 std::vector<uint8_t> Noise(int64_t bytes, uint64_t seed) {
   std::vector<uint8_t> values(bytes);
   for (int64_t i = 0; i < bytes; ++i)
-    values[i] = static_cast<uint8_t>(PhiloxAt({static_cast<uint32_t>(seed), 0}, static_cast<uint64_t>(i)).word[0]);
+    values[i] = static_cast<uint8_t>(
+        PhiloxAt({static_cast<uint32_t>(seed), 0}, static_cast<uint64_t>(i)).word[0]);
   return values;
 }
 
@@ -76,18 +78,39 @@ TEST_F(ExecuteGpu, PacksAndUnpacksAsItsTwin) {
   }
 }
 
+TEST_F(ExecuteGpu, PackedTensorsArriveWithTheirStrides) {
+  const c10::Device gpu(c10::kCUDA, 0);
+  std::vector<at::Tensor> tensors = {at::Tensor()};
+  for (int64_t k = 1; k < 100; ++k)
+    tensors.push_back(
+        at::randn({k, 7}, at::kFloat).to(k % 3 == 0 ? at::kHalf : at::kFloat).to(gpu));
+  tensors.push_back(at::randn({30, 20}, at::kDouble).to(gpu).t());
+  tensors.push_back(at::arange(9).to(gpu));
+  ASSERT_TRUE(WorthPacking(tensors, gpu));
+  const std::vector<at::Tensor> copies = PackedCopy(tensors, gpu);
+  ASSERT_EQ(copies.size(), tensors.size());
+  EXPECT_FALSE(copies[0].defined());
+  for (size_t k = 1; k < tensors.size(); ++k) {
+    EXPECT_TRUE(at::equal(copies[k], tensors[k])) << k;
+    EXPECT_EQ(copies[k].strides(), tensors[k].strides()) << k;
+    EXPECT_NE(copies[k].data_ptr(), tensors[k].data_ptr()) << k;
+  }
+  tensors.resize(4);
+  EXPECT_FALSE(WorthPacking(tensors, gpu));
+}
+
 // Twelve small tensors cross from one device to the other as one parcel, then large ones.
 const Script& Model() {
   static const Script script{.source = R"(
 def forward(self, x, y):
   a = torch.linear(x, self.w0)
-  parts = torch.chunk(a, 12, 1)
+  parts = torch.chunk(a.view([96, 32]), 12, 0)
   s = parts[0] * parts[1]
   for i in range(10):
     s = s + parts[i + 2] * parts[i]
   b = torch.relu_(torch.linear(y, self.w1))
   c = torch.linear(b, self.w1) + b
-  return torch.cat([s, c], 1), torch.softmax(c, 1)
+  return s, torch.softmax(c, 1)
 )",
                              .parameters = {{"w0", {96, 64}}, {"w1", {64, 64}}},
                              .inputs = {"32x64", "32x64"}};

@@ -52,11 +52,13 @@ place::Mode ModeOf(const execute::RunOptions& run) {
 execute::RunResult RunOnce(Session& s) {
   run::Progress progress("run", s.options.run.warmup + s.options.run.steps, "steps",
                          {.enabled = !s.context.common.no_progress && !s.context.common.quiet});
-  return execute::RunPlaced({s.program, s.graph, s.cluster, s.options.model}, s.layout,
-                            s.options.run, [&](const std::string& note) {
-                              progress.Note(note);
-                              progress.Advance();
-                            });
+  return execute::RunPlaced(
+      {s.program, s.graph, s.cluster,
+       IsTorchScript(s.options.model) ? s.options.model : std::filesystem::path()},
+      s.layout, s.options.run, [&](const std::string& note) {
+        progress.Note(note);
+        progress.Advance();
+      });
 }
 
 void PlaceAgain(Session& s) {
@@ -205,6 +207,14 @@ place::Graph GraphOf(const RunCommandOptions& options, const execute::Program& p
           {.rounds = 20, .warmup = 5, .backward = options.run.train != execute::Training::kNone}));
 }
 
+// LibTorch must know of CUDA before the first tensor, and so before the model is read.
+void LoadBackend(const place::DeviceOptions& options) {
+  if (options.devices == "auto" ||
+      options.devices.find_first_not_of("0123456789") == std::string::npos)
+    return;
+  execute::DevicesOf(place::ReadCluster(options.devices, {}, place::Comm::kParallel));
+}
+
 }  // namespace
 
 int RunRun(const RunCommandOptions& options, const cli::Context& context) {
@@ -216,6 +226,8 @@ int RunRun(const RunCommandOptions& options, const cli::Context& context) {
       throw UsageError("the file exists", options.results->string(), "--force replaces it");
   }
   at::set_num_threads(1);
+  LoadBackend(options.devices);
+  if (context.common.device.starts_with("cuda")) execute::ParseDevice(context.common.device);
   const execute::Program program = ReadModel(options.model, options.inputs, context);
   Session session{options, context, program, GraphOf(options, program, context), {}, {}, {}, {}};
   session.cluster = options.devices.Make(session.graph);
