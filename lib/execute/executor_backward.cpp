@@ -1,4 +1,5 @@
 // The backward pass of one step, operator by operator.
+#include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 

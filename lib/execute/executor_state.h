@@ -1,7 +1,7 @@
 // What the threads of an executor share. Internal to executor*.cpp and courier.cpp.
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 

@@ -239,7 +239,8 @@ class Inception {
     Branch(x, in, {{320}});
     int64_t channels = in;
     const ConvShape first[] = {{384}};
-    Split(Chain(fmt::format("mixed{}_split_a", block_), x, channels, first), channels);
+    const std::string wide = Chain(fmt::format("mixed{}_split_a", block_), x, channels, first);
+    Split(wide, channels);
     channels = in;
     const ConvShape second[] = {{448}, {384, 3, 3, 1, 1, 1}};
     const std::string deep = Chain(fmt::format("mixed{}_split_b", block_), x, channels, second);

@@ -19,15 +19,22 @@ namespace {
 // adds gradients of shared tensors in another order.
 constexpr double kUnsplitTolerance = 1e-5;
 
-// Largest difference over the largest value. Not finite where the bits differ and either is not.
-double RelativeDifference(const at::Tensor& a, const at::Tensor& b) {
+// Some gradients are zero but for rounding (a bias that a softmax ignores), so differences count
+// relative to at least this part of the largest value of all tensors.
+constexpr double kFloor = 1e-3;
+
+double LargestOf(const at::Tensor& tensor) {
+  if (!tensor.defined() || tensor.numel() == 0 || !tensor.is_floating_point()) return 0;
+  return tensor.abs().max().item<double>();
+}
+
+// Largest difference over the largest value, which counts as at least `floor`.
+double RelativeDifference(const at::Tensor& a, const at::Tensor& b, double floor) {
   if (a.sizes() != b.sizes() || a.scalar_type() != b.scalar_type()) return INFINITY;
   if (a.numel() == 0) return 0;
   if (!a.is_floating_point()) return at::equal(a, b) ? 0 : INFINITY;
-  const at::Tensor x = a.to(at::kDouble), y = b.to(at::kDouble);
-  const double difference = (x - y).abs().max().item<double>();
-  const double scale = y.abs().max().item<double>();
-  return difference == 0 ? 0 : difference / std::max(scale, 1e-30);
+  const double difference = LargestOf(a.to(at::kDouble) - b.to(at::kDouble));
+  return difference == 0 ? 0 : difference / std::max({LargestOf(b), floor, 1e-300});
 }
 
 bool SameBits(const at::Tensor& a, const at::Tensor& b) {
@@ -43,6 +50,8 @@ void CompareLists(const std::vector<at::Tensor>& a, const std::vector<at::Tensor
     worst = INFINITY;
     return;
   }
+  double floor = 0;
+  for (const at::Tensor& tensor : b) floor = std::max(floor, kFloor * LargestOf(tensor));
   for (size_t k = 0; k < a.size(); ++k) {
     if (!a[k].defined() && !b[k].defined()) continue;
     if (!a[k].defined() || !b[k].defined()) {
@@ -52,7 +61,7 @@ void CompareLists(const std::vector<at::Tensor>& a, const std::vector<at::Tensor
       continue;
     }
     same_bits = same_bits && SameBits(a[k], b[k]);
-    const double difference = RelativeDifference(a[k], b[k]);
+    const double difference = RelativeDifference(a[k], b[k], floor);
     worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
   }
 }

@@ -23,7 +23,9 @@ namespace orchard::execute {
 // How far two runs of one step are apart.
 struct Difference {
   bool same_bits = true;
-  double outputs = 0;    // largest difference over the largest value, the worst output
+  // Largest difference over the largest value of the tensor, or a thousandth of that of all tensors
+  // where that is more; of the worst output.
+  double outputs = 0;
   double gradients = 0;  // the same of parameter gradients
 };
 Difference Compare(const std::vector<at::Tensor>& outputs, const std::vector<at::Tensor>& gradients,
