@@ -1,6 +1,7 @@
 // Makespans that no placement can beat, and what is promised of those that were made.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "place/cluster.h"
@@ -11,7 +12,8 @@ namespace orchard::place {
 struct LowerBound {
   Time critical_path = 0;  // compute along the longest chain, each task on its fastest device
   Time work = 0;           // all compute over all devices
-  Time value() const { return critical_path > work ? critical_path : work; }
+  Time exact = 0;          // proven by a search or an integer programme, where one ran
+  Time value() const { return std::max({critical_path, work, exact}); }
 };
 
 LowerBound ComputeLowerBound(const TaskGraph& tasks, const Cluster& cluster);

@@ -6,16 +6,6 @@
 namespace orchard::place {
 namespace {
 
-// Whether devices can swap names without any change.
-bool DevicesAreAlike(const Problem& problem) {
-  if (!problem.cluster.uniform() || !problem.ops.work_on.empty()) return false;
-  for (const Device& device : problem.cluster.devices) {
-    if (device.memory != problem.cluster.devices[0].memory) return false;
-  }
-  return std::all_of(problem.group_pin.begin(), problem.group_pin.end(),
-                     [](int32_t pin) { return pin < 0; });
-}
-
 // Goes through assignments of groups to devices like an odometer. With devices alike, a group takes
 // at most one device that no group before it has ("restricted growth").
 class Assignments {
@@ -61,6 +51,15 @@ class Assignments {
 };
 
 }  // namespace
+
+bool DevicesAreAlike(const Problem& problem) {
+  if (!problem.cluster.uniform() || !problem.ops.work_on.empty()) return false;
+  for (const Device& device : problem.cluster.devices) {
+    if (device.memory != problem.cluster.devices[0].memory) return false;
+  }
+  return std::all_of(problem.group_pin.begin(), problem.group_pin.end(),
+                     [](int32_t pin) { return pin < 0; });
+}
 
 std::optional<int64_t> CountPlacements(const Problem& problem, int64_t limit) {
   // All assignments first: counting the canonical ones would take as long as trying them.

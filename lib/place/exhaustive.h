@@ -9,6 +9,9 @@
 
 namespace orchard::place {
 
+// Whether devices can swap names without any change: equal, equally linked, and without pins.
+bool DevicesAreAlike(const Problem& problem);
+
 // How many placements of the groups there are to try: those that differ by more than the names of
 // equal devices. nullopt: more than `limit`.
 std::optional<int64_t> CountPlacements(const Problem& problem, int64_t limit);

@@ -11,6 +11,7 @@
 #include "base/signals.h"
 #include "base/thread_pool.h"
 #include "io/printable.h"
+#include "place/exact_search.h"
 #include "place/exhaustive.h"
 #include "place/infeasible.h"
 #include "place/planner.h"
@@ -20,7 +21,8 @@
 namespace orchard::place {
 namespace {
 
-constexpr int64_t kMaxExhaustive = 4000;  // placements that auto tries one by one before annealing
+constexpr int64_t kMaxExactNodes = 20000;  // of branch and bound that auto spends on small graphs
+constexpr int64_t kMaxExhaustive = 4000;   // placements that auto tries one by one before annealing
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -50,6 +52,27 @@ bool ExhaustiveMember(const Problem& problem, std::vector<Member>& members) {
   member.seconds = Now() - begin;
   members.push_back(std::move(member));
   return true;
+}
+
+// Searches the orders of a small graph, too: a better member, or a bound. Nodes, not time, limit
+// it.
+void ExactMember(const Problem& problem, std::vector<Member>& members, LowerBound& bound) {
+  const double begin = Now();
+  Time incumbent = kNever;
+  for (const Member& member : members) {
+    if (member.usable()) incumbent = std::min(incumbent, member.result.schedule.makespan);
+  }
+  SearchBudget budget{.nodes = kMaxExactNodes};
+  ExactResult found = SearchPlacements(problem, incumbent, budget);
+  if (found.finished && found.bound < kNever) bound.exact = found.bound;
+  if (!found.best) return;
+  Member member;
+  member.name = "branch and bound";
+  member.algorithm = Algorithm::kAuto;
+  member.result = std::move(*found.best);
+  CountBytes(problem, member);
+  member.seconds = Now() - begin;
+  members.push_back(std::move(member));
 }
 
 // Anneals from the three best and a single device; adds the result as a member.
@@ -156,8 +179,12 @@ PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& 
       planner,
       portfolio ? Portfolio(graph, options) : RecipesOf(graph, options.algo, options, false),
       threads, progress);
-  if (portfolio && !ExhaustiveMember(problem, result.members))
+  result.bound = ComputeLowerBound(problem.ops, problem.cluster);
+  if (portfolio && ExhaustiveMember(problem, result.members)) {
+    ExactMember(problem, result.members, result.bound);
+  } else if (portfolio) {
     RefineMembers(problem, options, threads, seed, result.members, progress);
+  }
   result.interrupted = StopRequested();
   size_t best = 0;
   for (size_t k = 1; k < result.members.size(); ++k) {
@@ -166,7 +193,6 @@ PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& 
   if (!result.members[best].usable()) ThrowInfeasible(problem, result.members);
   result.best = result.members[best];
   for (Member& member : result.members) DropSchedule(member);
-  result.bound = ComputeLowerBound(problem.ops, problem.cluster);
   result.regime = FindSctRegime(problem.ops, problem.cluster);
   result.seconds = Now() - begin;
   return result;

@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
       {.name = orchard::baechi_place::kName, .summary = orchard::baechi_place::kSummary});
   orchard::baechi_place::AddPlace(program);
   orchard::baechi_place::AddSimulate(program);
+  orchard::baechi_place::AddOptimal(program);
   orchard::baechi_place::AddCompare(program);
   orchard::baechi_place::AddInspect(program);
   orchard::baechi_place::AddExport(program);

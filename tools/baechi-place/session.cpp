@@ -40,6 +40,10 @@ void InRunDir(const cli::Context& context,
   directory.Record([&] { return work(&directory); });
 }
 
+double GapOf(place::Time makespan, place::Time bound) {
+  return bound > 0 ? static_cast<double>(makespan - bound) / static_cast<double>(bound) : 0;
+}
+
 std::string DescribeCluster(const place::Cluster& cluster) {
   const int64_t memory = cluster.devices[0].memory;
   bool equal = true;

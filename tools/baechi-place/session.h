@@ -24,6 +24,9 @@ place::PdlpHardware PdlpHardware(const cli::Context& context, const place::Graph
 void InRunDir(const cli::Context& context,
               const std::function<nlohmann::json(run::RunDir* directory)>& work);
 
+// How far `makespan` is above `bound`, relative to the bound; 0 where that is 0.
+double GapOf(place::Time makespan, place::Time bound);
+
 // "4 devices of 8.00 GB, parallel links of 5.70 GB/s and 134 us".
 std::string DescribeCluster(const place::Cluster& cluster);
 

@@ -1,0 +1,144 @@
+// Exact answers: known optima, brute force over every placement and order, and the programme.
+#include "place/optimal.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+#include "place/exact_search.h"
+#include "place/milp.h"
+#include "unit/place/check_schedule.h"
+#include "unit/place/golden_graphs.h"
+#include "unit/place/random_graph.h"
+
+namespace orchard::place {
+namespace {
+
+Time Optimum(const Graph& graph, const Cluster& cluster) {
+  OptimalOptions options;
+  options.place.allocator_rounding = 1;
+  const OptimalResult result = FindOptimal(graph, cluster, options);
+  EXPECT_TRUE(result.proven) << result.explanation;
+  EXPECT_EQ(result.place.bound.value(), result.place.best.result.schedule.makespan);
+  return result.place.best.result.schedule.makespan / kMicrosecond;
+}
+
+TEST(Optimal, FindsTheKnownOptima) {
+  for (Comm comm : {Comm::kParallel, Comm::kHalf}) {
+    const Cluster two = golden::Devices(2, INT64_MAX, comm);
+    EXPECT_EQ(Optimum(golden::G1(), two), 18);
+    EXPECT_EQ(Optimum(golden::G2(), two), 15);
+    EXPECT_EQ(Optimum(golden::G3(), two), 29);
+    EXPECT_EQ(Optimum(golden::G5(), two), 33);
+  }
+}
+
+// Every device for every operator, every order: nothing is pruned and nothing is clever.
+Time BruteForce(const Problem& problem) {
+  const int32_t n = problem.ops.size(), devices = problem.cluster.size();
+  Simulator simulator(problem.ops, problem.cluster);
+  std::vector<int32_t> of_group(problem.ops.groups, 0), device(n), order(n);
+  Time best = kNever;
+  while (true) {
+    for (int32_t i = 0; i < n; ++i) device[i] = of_group[problem.ops.group[i]];
+    std::iota(order.begin(), order.end(), 0);
+    do {
+      const Time makespan = simulator.Run(device, Dispatch::kOrder, order);
+      if (makespan >= best) continue;
+      const MemoryUse memory =
+          ReplayMemory(problem.sizes, problem.ops, simulator.Result(), devices);
+      if (Excess(memory.peak, problem.cluster) == 0) best = makespan;
+    } while (std::next_permutation(order.begin(), order.end()));
+    int32_t g = 0;
+    while (g < problem.ops.groups && ++of_group[g] == devices) of_group[g++] = 0;
+    if (g == problem.ops.groups) return best;
+  }
+}
+
+Problem RandomProblem(const Graph& graph, Comm comm, bool tight) {
+  Cluster cluster(*rc::gen::inRange(1, 4), INT64_MAX, {.us_per_byte = 0.2, .latency_us = 1}, comm);
+  const MemorySizes sizes(graph, {.rounding = 1});
+  if (*rc::gen::inRange(0, 2)) {
+    for (Device& device : cluster.devices) device.speed = *rc::gen::inRange(1, 4) / 2.0;
+  }
+  if (tight) {
+    for (Device& device : cluster.devices)
+      device.memory = sizes.Everything() * *rc::gen::inRange(3, 11) / 10;
+  }
+  return Problem(graph, cluster, {.rounding = 1}, GroupOperators(graph, Grouping::kTf));
+}
+
+RC_GTEST_PROP(ExactSearch, IsBruteForce, ()) {
+  const Graph graph = RandomGraph({.max_ops = 5});
+  const auto comm = static_cast<Comm>(*rc::gen::inRange(0, 3));
+  const Problem problem = RandomProblem(graph, comm, *rc::gen::inRange(0, 2) == 0);
+  SearchBudget budget;
+  const ExactResult found = SearchPlacements(problem, kNever, budget);
+  RC_ASSERT(found.finished);
+  const Time best = BruteForce(problem);
+  RC_ASSERT(found.best.has_value() == (best < kNever));
+  if (!found.best) return;
+  RC_ASSERT(found.best->schedule.makespan == best);
+  RC_ASSERT(found.bound == best);
+  RC_ASSERT(Violation(problem.ops, problem.cluster, found.best->schedule) == "");
+}
+
+// With an incumbent that cannot be beaten the search proves just that.
+RC_GTEST_PROP(ExactSearch, ProvesAnOptimalIncumbent, ()) {
+  const Graph graph = RandomGraph({.max_ops = 6});
+  const Problem problem = RandomProblem(graph, Comm::kParallel, false);
+  SearchBudget budget, again;
+  const ExactResult first = SearchPlacements(problem, kNever, budget);
+  const ExactResult second = SearchPlacements(problem, first.best->schedule.makespan, again);
+  RC_ASSERT(!second.best.has_value());
+  RC_ASSERT(second.bound == first.best->schedule.makespan);
+}
+
+RC_GTEST_PROP(Milp, FindsTheOptimumOfTheSearch, ()) {
+  const Graph graph = RandomGraph({.max_ops = 6});
+  const Problem problem = RandomProblem(graph, Comm::kParallel, false);
+  SearchBudget budget;
+  const ExactResult exact = SearchPlacements(problem, kNever, budget);
+  RC_ASSERT(exact.finished);
+  const Evaluated single = Evaluate(problem, std::vector<int32_t>(graph.size(), 0));
+  if (single.schedule.makespan == 0) return;
+  const MilpResult milp = SolveMilp(problem, single, {});
+  RC_ASSERT(milp.built);
+  RC_ASSERT(milp.optimal);
+  const auto optimum = static_cast<double>(exact.best->schedule.makespan);
+  RC_ASSERT(static_cast<double>(milp.bound) <= optimum);
+  RC_ASSERT(static_cast<double>(milp.bound) >= optimum * (1 - 1e-5) - 1);  // whole nanoseconds
+  RC_ASSERT(milp.best.has_value());
+  RC_ASSERT(static_cast<double>(milp.best->schedule.makespan) <= optimum * (1 + 1e-5));
+}
+
+TEST(Milp, LeavesLinksThatAreResourcesToOthers) {
+  const Graph graph = golden::G1();
+  const Problem problem(graph, golden::Devices(2), {}, GroupOperators(graph, Grouping::kNone));
+  const Evaluated single = Evaluate(problem, std::vector<int32_t>(graph.size(), 0));
+  EXPECT_FALSE(SolveMilp(problem, single, {}).built);
+}
+
+// The bound stays one when time is short.
+TEST(Optimal, SaysWhenTimeRanOut) {
+  const Graph graph = golden::G5();
+  const Problem problem(graph, golden::Devices(3), {}, GroupOperators(graph, Grouping::kNone));
+  SearchBudget none{.nodes = 3};
+  const ExactResult found = SearchPlacements(problem, kNever, none);
+  EXPECT_FALSE(found.finished);
+  EXPECT_EQ(found.bound, ComputeLowerBound(problem.ops, problem.cluster).value());
+}
+
+TEST(Optimal, ProvesThatNothingFits) {
+  const Graph graph = golden::Make({{"a", 5, 10, 500}, {"b", 5, 10, 500}, {"c", 5, 10, 500}},
+                                   {{"a", "b", 1}, {"b", "c", 1}}, PersistentMemory::kSeparate);
+  OptimalOptions options;
+  options.place.allocator_rounding = 1;
+  EXPECT_THROW(FindOptimal(graph, Cluster(2, 700, {}, Comm::kParallel), options), ImpossibleError);
+}
+
+}  // namespace
+}  // namespace orchard::place

@@ -1,0 +1,125 @@
+// baechi-place optimal: the best placement of a small graph, with a proof.
+#include "place/optimal.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "baechi-place/commands.h"
+#include "baechi-place/session.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/number_format.h"
+#include "place/placement.h"
+#include "place/read_graph.h"
+#include "place/report.h"
+
+namespace orchard::baechi_place {
+namespace {
+
+struct OptimalCommandOptions {
+  std::filesystem::path graph;
+  std::optional<std::filesystem::path> output;
+  double time_limit = 60;
+  bool groups = true;
+  place::DeviceOptions devices;
+  place::Mode mode = place::Mode::kInfer;
+  place::Optimizer optimizer = place::Optimizer::kAdam;
+  int64_t allocator_rounding = 512;
+  std::vector<std::string> pin;
+
+  void Fields(cli::FieldVisitor& f) {
+    f.Positional("graph", graph, "graph file");
+    f("output", output, "placement file to write; without: placement.json in --out",
+      cli::Letter('o'));
+    f("time_limit", time_limit, "seconds for the proof, after the portfolio", cli::Positive());
+    f("groups", groups, "keep the groups that the graph states together");
+    f("mode", mode, "what memory holds: one inference, or a training step");
+    f("optimizer", optimizer, "whose states a training step holds");
+    f("allocator_rounding", allocator_rounding, "every tensor takes a multiple of this many bytes",
+      cli::Between(1, 1 << 30));
+    f("pin", pin, "operators that must be on a device: name=device");
+    f.Section("devices", devices);
+  }
+
+  place::PlaceOptions Place() const {
+    place::PlaceOptions place;
+    if (!groups) place.group = place::Grouping::kNone;
+    place.mode = mode;
+    place.optimizer = optimizer;
+    place.allocator_rounding = allocator_rounding;
+    place.pin = pin;
+    return place;
+  }
+};
+
+nlohmann::ordered_json Summary(const place::OptimalResult& result) {
+  const place::Time makespan = result.place.best.result.schedule.makespan;
+  return {{"makespan_us", place::ToMicroseconds(makespan)},
+          {"bound_us", place::ToMicroseconds(result.place.bound.value())},
+          {"gap", GapOf(makespan, result.place.bound.value())},
+          {"proven", result.proven},
+          {"found_by", result.place.best.name},
+          {"placements", result.placements},
+          {"binaries", result.binaries},
+          {"explanation", result.explanation},
+          {"seconds", result.place.seconds}};
+}
+
+void Print(const place::OptimalResult& result, const place::Cluster& cluster) {
+  const place::Time makespan = result.place.best.result.schedule.makespan;
+  const place::Time bound = result.place.bound.value();
+  fmt::print("makespan {} by {} on {}\n", FormatDuration(place::ToSeconds(makespan)),
+             result.place.best.name, DescribeCluster(cluster));
+  fmt::print("lower bound {}, gap {:.2f} %\n", FormatDuration(place::ToSeconds(bound)),
+             100 * GapOf(makespan, bound));
+  fmt::print("{}\n", result.explanation);
+}
+
+int RunOptimal(const OptimalCommandOptions& options, const cli::Context& context) {
+  const place::Graph graph = place::ReadGraph(options.graph);
+  const place::Cluster cluster = options.devices.Make(graph);
+  if (options.output && std::filesystem::exists(*options.output) && !context.common.force &&
+      !context.common.dry_run)
+    throw UsageError("the file exists", options.output->string(), "--force replaces it");
+  InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
+    const place::OptimalOptions settings{.place = options.Place(),
+                                         .time_limit_seconds = options.time_limit,
+                                         .threads = Threads(context),
+                                         .seed = static_cast<uint64_t>(context.common.seed)};
+    const place::OptimalResult result = place::FindOptimal(graph, cluster, settings);
+    const std::string text =
+        place::PlacementToJson(graph, cluster, settings.place, result.place, settings.seed);
+    if (options.output && !context.common.dry_run) WriteFileAtomically(*options.output, text);
+    if (directory) {
+      const place::Problem problem(graph, cluster,
+                                   {options.mode, options.optimizer, options.allocator_rounding},
+                                   place::MustShare(graph, settings.place));
+      WriteFileAtomically(directory->path() / "placement.json", text);
+      directory->WriteReport(place::PlacementReport(
+          graph.name.empty() ? options.graph.filename().string() : graph.name, problem,
+          result.place.best.result, result.place.bound, result.place.members,
+          result.place.best.name + "; " + result.explanation));
+    }
+    if (context.common.json) {
+      fmt::print("{}\n", Summary(result).dump());
+    } else {
+      Print(result, cluster);
+    }
+    return nlohmann::json::parse(Summary(result).dump());
+  });
+  return 0;
+}
+
+}  // namespace
+
+void AddOptimal(cli::Program& program) {
+  program.Add<OptimalCommandOptions>(
+      {.name = "optimal",
+       .summary = "finds the best placement of a small graph and proves it, or how close it is",
+       .example = "baechi-place gen small.json --shape fork-join --ops 14 --width 4 && "
+                  "baechi-place optimal small.json --devices 2"},
+      RunOptimal);
+}
+
+}  // namespace orchard::baechi_place
