@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -45,6 +46,8 @@ struct Edge {
 // Whether `perm` of an operator is also counted in its outputs (a TensorFlow variable is).
 enum class PersistentMemory { kSeparate, kInOutputs };
 
+struct StepOrigin;
+
 // A directed acyclic graph. Made by GraphBuilder, and constant afterwards.
 struct Graph {
   std::string name;
@@ -62,6 +65,9 @@ struct Graph {
   std::vector<int32_t> out_begin;  // edges of op i: [out_begin[i], out_begin[i + 1])
   std::vector<int32_t> in_edges;   // edges into op i: in_edges[in_begin[i] ..), by producer
   std::vector<int32_t> in_begin;
+
+  // Of the graph of a training step: what it was made from (training_step.h); else nothing.
+  std::shared_ptr<const StepOrigin> step;
 
   int32_t size() const { return static_cast<int32_t>(ops.size()); }
   std::span<const int32_t> TensorsOf(int32_t edge) const {

@@ -4,6 +4,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "place/training_step.h"
 #include "place/union_find.h"
 
 namespace orchard::place {
@@ -150,6 +151,7 @@ class CappedMerge {
 const char* Name(Grouping grouping) { return kGroupingNames[static_cast<int>(grouping)].name; }
 
 GroupCap DefaultGroupCap(const Graph& graph, const Cluster& cluster) {
+  if (graph.step) return DefaultGroupCap(graph.step->forward, cluster);
   GroupCap cap;
   for (const Device& device : cluster.devices) cap.bytes = std::min(cap.bytes, device.memory / 4);
   Time work = 0;
@@ -160,6 +162,9 @@ GroupCap DefaultGroupCap(const Graph& graph, const Cluster& cluster) {
 
 std::vector<int32_t> GroupOperators(const Graph& graph, Grouping grouping, const Cluster& cluster,
                                     const GroupCap& cap) {
+  if (graph.step) {  // T4: groups are made of forward operators, and the others follow
+    return LiftToStep(*graph.step, GroupOperators(graph.step->forward, grouping, cluster, cap));
+  }
   if (grouping == Grouping::kNone) {
     UnionFind alone(graph.size());
     return Number(alone, graph.size());

@@ -21,12 +21,13 @@ std::string Limit(int64_t bytes) {
 std::string GroupTooLarge(const Problem& problem) {
   const std::vector<std::string> names = GroupNames(problem.graph, problem.ops.group);
   std::vector<int64_t> need(problem.ops.groups, 0), largest(problem.ops.groups, 0);
+  const std::vector<int64_t> resident = problem.sizes.Resident();
   std::vector<int64_t> running = problem.sizes.temp;  // scratch and what is not kept of the outputs
   for (const MemorySizes::Buffer& buffer : problem.sizes.buffers) {
     if (!buffer.saved) running[buffer.op] += buffer.bytes;
   }
   for (int32_t i = 0; i < problem.ops.size(); ++i) {
-    need[problem.ops.group[i]] += problem.resident[i];
+    need[problem.ops.group[i]] += resident[i];
     int64_t& most = largest[problem.ops.group[i]];
     most = std::max(most, running[i]);
   }

@@ -17,6 +17,7 @@ struct Member {
   bool placed = true;            // else it ran out of memory while planning
   Evaluated result;              // of the placement, where there is one
   int64_t sent_bytes = 0;        // by all transfers
+  std::string pipeline;          // of several micro-batches: "gpipe" or "1f1b"
   double seconds = 0;            // of planning and simulation
   double plan_seconds = 0;       // of planning alone, favourites included, grouping and fusion not
   Time published_makespan = -1;  // by the official simulator, with `compat`

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "place/training_step.h"
+
 namespace orchard::place {
 namespace {
 
@@ -21,6 +23,12 @@ int64_t CopiesOfParameters(const MemoryOptions& options) {
       return 4;
   }
   return 1;
+}
+
+// In a step the gradient is a tensor of its own.
+int64_t CopiesOfParameters(const Graph& graph, const MemoryOptions& options) {
+  const int64_t copies = CopiesOfParameters(options);
+  return graph.step ? std::max<int64_t>(1, copies - 1) : copies;
 }
 
 struct Change {
@@ -41,7 +49,8 @@ class Replay {
         tasks_(tasks),
         schedule_(schedule),
         task_of_(sizes.perm.size(), -1),
-        buffer_end_(sizes.buffers.size(), -1) {
+        buffer_end_(sizes.buffers.size(), -1),
+        sums_(sizes.sums) {
     for (int32_t i = 0; i < tasks.size(); ++i) task_of_[tasks.Members(i)[0]] = i;
   }
 
@@ -60,17 +69,47 @@ class Replay {
       const MemorySizes::Buffer& buffer = sizes_.buffers[b];
       const int32_t i = task_of_[buffer.op];
       if (i < 0) continue;
+      if (buffer.sum >= 0 && schedule_.device[task_of_[buffer.reader]] == schedule_.device[i]) {
+        Part(buffer.sum, schedule_.device[i], buffer.bytes, schedule_.start[i], schedule_.end[i],
+             buffer_end_[b]);
+        continue;
+      }
       const Time end = buffer.saved ? schedule_.makespan : buffer_end_[b];
       Hold(schedule_.device[i], schedule_.start[i], std::max(end, schedule_.end[i]), buffer.bytes);
     }
+    for (Sum& sum : sums_) AddUp(sum);
     return std::move(changes_);
   }
 
  private:
+  // Gradients of one tensor on the device that adds them up.
+  struct Sum {
+    std::vector<std::pair<Time, Time>> parts;  // while each is made or arrives
+    Time end = 0;                              // of the last reader
+    int32_t device = -1;
+    int64_t bytes = 0;
+  };
+
   void Hold(int32_t device, Time begin, Time end, int64_t bytes) {
     if (bytes == 0) return;
     changes_.push_back({begin, 1, device, bytes});
     changes_.push_back({end, end == begin ? 2 : 0, device, -bytes});
+  }
+
+  void Part(int32_t sum, int32_t device, int64_t bytes, Time begin, Time end, Time read) {
+    Sum& s = sums_[sum];
+    s.parts.emplace_back(begin, end);
+    s.end = std::max(s.end, read);
+    s.device = device;
+    s.bytes = bytes;
+  }
+
+  void AddUp(Sum& sum) {
+    std::sort(sum.parts.begin(), sum.parts.end());
+    for (size_t p = 0; p < sum.parts.size(); ++p) {
+      const auto [begin, end] = sum.parts[p];
+      Hold(sum.device, begin, p == 0 ? std::max(end, sum.end) : end, sum.bytes);
+    }
   }
 
   void Read(int32_t edge, Time end) {
@@ -96,6 +135,11 @@ class Replay {
         if (std::find(tensors.begin(), tensors.end(), transfer.tensor) != tensors.end())
           last = std::max(last, schedule_.end[j]);
       }
+      if (sizes_.buffers[b].sum >= 0) {
+        Part(sizes_.buffers[b].sum, transfer.dst, sizes_.copy_bytes[transfer.tensor],
+             transfer.start, transfer.end, last);
+        continue;
+      }
       if (sizes_.buffers[b].saved) last = schedule_.makespan;
       Hold(transfer.dst, transfer.start, last, sizes_.copy_bytes[transfer.tensor]);
     }
@@ -106,6 +150,7 @@ class Replay {
   const Schedule& schedule_;
   std::vector<int32_t> task_of_;
   std::vector<Time> buffer_end_;
+  std::vector<Sum> sums_;
   std::vector<Change> changes_;
 };
 
@@ -115,8 +160,8 @@ MemorySizes::MemorySizes(const Graph& graph, const MemoryOptions& options) {
   const auto rounded = [&](int64_t bytes) {
     return (bytes + options.rounding - 1) / options.rounding * options.rounding;
   };
-  const int64_t copies = CopiesOfParameters(options);
-  const bool train = options.mode == Mode::kTrain;
+  const int64_t copies = CopiesOfParameters(graph, options);
+  const bool train = options.mode == Mode::kTrain && !graph.step;
   std::vector<int32_t> first_buffer(graph.size());
   for (int32_t i = 0; i < graph.size(); ++i) {
     const Op& op = graph.ops[i];
@@ -143,6 +188,16 @@ MemorySizes::MemorySizes(const Graph& graph, const MemoryOptions& options) {
     } else {
       buffer_of_tensor.push_back(static_cast<int32_t>(buffers.size()));
       buffers.push_back({tensor.producer, rounded(tensor.bytes), train});
+    }
+  }
+  if (!graph.step) return;
+  sums = graph.step->sums;
+  for (size_t e = 0; e < graph.edges.size(); ++e) {
+    for (int32_t t : graph.TensorsOf(static_cast<int32_t>(e))) {
+      if (graph.step->sum_of_tensor[t] < 0) continue;
+      Buffer& buffer = buffers[buffer_of_tensor[t]];
+      buffer.sum = graph.step->sum_of_tensor[t];
+      buffer.reader = graph.edges[e].dst;
     }
   }
 }

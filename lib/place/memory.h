@@ -5,6 +5,11 @@
 // operator to the end of its last reader there and of its last copy to elsewhere; and every copy
 // from the start of its transfer to the end of its last reader. An output that nobody reads lives
 // until its operator ends. When training, what is saved for the backward pass stays.
+//
+// The graph of a training step (training_step.h) has its backward pass in it, so what is saved
+// lives until the backward operators that read it end. Gradients of one tensor are added up where
+// the tensor was made: the first one there lives until its reader ends, each other one until its
+// operator, or its transfer, ends.
 #pragma once
 
 #include <cstdint>
@@ -46,12 +51,16 @@ class MemorySizes {
   struct Buffer {
     int32_t op;
     int64_t bytes;
-    bool saved;  // until the end of the step
+    bool saved;           // until the end of the step
+    int32_t sum = -1;     // of a training step: which sum of gradients it is added to
+    int32_t reader = -1;  // of that sum; all are on one device
   };
   std::vector<int64_t> perm, temp;        // of each operator
   std::vector<Buffer> buffers;            // outputs
   std::vector<int32_t> buffer_of_tensor;  // -1: a control edge
   std::vector<int64_t> copy_bytes;        // of each tensor on another device
+
+  int32_t sums = 0;  // of gradients
 
   // Bytes that operators hold for the whole step: parameters and saved outputs.
   std::vector<int64_t> Resident() const;

@@ -14,6 +14,7 @@
 #include "place/groups.h"
 #include "place/list_scheduler.h"
 #include "place/memory.h"
+#include "place/training_options.h"
 
 namespace orchard::place {
 
@@ -114,6 +115,7 @@ struct PlaceOptions {
   double time_limit = 0;
   std::vector<std::string> pin;
   PdlpHardware pdlp;
+  TrainingOptions training;
 
   void Fields(cli::FieldVisitor& f) {
     f("algo", algo, "auto runs all of them, keeps the best and refines it");
@@ -142,6 +144,7 @@ struct PlaceOptions {
       "seconds of annealing instead of steps: results then depend on the machine",
       cli::Between(0, 1e7));
     f("pin", pin, "operators that must be on a device: name=device");
+    training.Fields(f);
   }
 };
 

@@ -17,6 +17,7 @@
 #include "place/planner.h"
 #include "place/recipe.h"
 #include "place/refine.h"
+#include "place/training_step.h"
 
 namespace orchard::place {
 namespace {
@@ -139,6 +140,7 @@ std::vector<int32_t> MustShare(const Graph& graph, const PlaceOptions& options) 
 std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
                                const std::vector<std::string>& pins) {
   if (pins.empty()) return {};
+  if (graph.step) return LiftToStep(*graph.step, ParsePins(graph.step->forward, cluster, pins));
   std::map<std::string, int32_t> op, device;
   for (int32_t i = 0; i < graph.size(); ++i) op[graph.ops[i].name] = i;
   for (int32_t d = 0; d < cluster.size(); ++d) {
@@ -161,15 +163,10 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
   return result;
 }
 
-PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& options,
-                  int threads, uint64_t seed,
-                  const std::function<void(std::string_view)>& progress) {
+PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
+                   const std::function<void(std::string_view)>& progress) {
   const double begin = Now();
-  Cluster cluster = given;
-  cluster.whole_microseconds = options.compat == Compat::kTf;
-  const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
-  const Problem problem(graph, cluster, memory, MustShare(graph, options),
-                        ParsePins(graph, cluster, options.pin));
+  const Graph& graph = problem.graph;
   Planner planner(problem, options, seed);
   const bool portfolio = options.algo == Algorithm::kAuto;
   if (options.algo == Algorithm::kExpert && !HasExpert(graph))
@@ -190,11 +187,27 @@ PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& 
   for (size_t k = 1; k < result.members.size(); ++k) {
     if (Better(result.members[k], result.members[best])) best = k;
   }
-  if (!result.members[best].usable()) ThrowInfeasible(problem, result.members);
   result.best = result.members[best];
+  result.seconds = Now() - begin;
+  return result;
+}
+
+void Conclude(const Problem& problem, PlaceResult& result) {
+  if (!result.best.usable()) ThrowInfeasible(problem, result.members);
   for (Member& member : result.members) DropSchedule(member);
   result.regime = FindSctRegime(problem.ops, problem.cluster);
-  result.seconds = Now() - begin;
+}
+
+PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& options,
+                  int threads, uint64_t seed,
+                  const std::function<void(std::string_view)>& progress) {
+  Cluster cluster = given;
+  cluster.whole_microseconds = options.compat == Compat::kTf;
+  const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
+  const Problem problem(graph, cluster, memory, MustShare(graph, options),
+                        ParsePins(graph, cluster, options.pin));
+  PlaceResult result = Search(problem, options, threads, seed, progress);
+  Conclude(problem, result);
   return result;
 }
 

@@ -32,6 +32,14 @@ std::vector<int32_t> MustShare(const Graph& graph, const PlaceOptions& options);
 std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
                                const std::vector<std::string>& pins);
 
+// All that `options.algo` tries, with schedules. The best may not fit.
+PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
+                   const std::function<void(std::string_view)>& progress = {});
+
+// Of a finished search: throws ImpossibleError when the best does not fit; drops what only it needs
+// of the others; fills in the bounds.
+void Conclude(const Problem& problem, PlaceResult& result);
+
 // Throws ImpossibleError when nothing fits: by how much, what does not fit, and an equal limit for
 // which this finds a placement. `seed` is of `random` and refinement.
 PlaceResult Place(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,

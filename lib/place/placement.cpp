@@ -11,6 +11,7 @@
 #include "io/json_file.h"
 #include "io/printable.h"
 #include "place/json_fields.h"
+#include "place/training_options.h"
 
 namespace orchard::place {
 namespace {
@@ -59,9 +60,11 @@ std::string FavouriteNames(const Graph& graph, const Member& best) {
 
 std::string Assignment(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
   Lines lines;
-  for (int32_t i = 0; i < graph.size(); ++i) {
-    lines.Add(Quote(graph.ops[i].name) + ": " + Quote(cluster.devices[schedule.device[i]].name));
-  }
+  const std::vector<int32_t> device =
+      graph.step ? LowerToForward(*graph.step, schedule.device) : schedule.device;
+  const std::vector<Op>& ops = graph.step ? graph.step->forward.ops : graph.ops;
+  for (size_t i = 0; i < ops.size(); ++i)
+    lines.Add(Quote(ops[i].name) + ": " + Quote(cluster.devices[device[i]].name));
   return lines.Object();
 }
 
@@ -84,6 +87,16 @@ std::string Times(const Graph& graph, const Schedule& schedule) {
   return lines.Object();
 }
 
+Json StepToJson(const StepOptions& step, const std::string& pipeline) {
+  Json json = {{"microbatches", step.microbatches},
+               {"optimizer", kOptimizerNames[static_cast<int>(step.optimizer)].name},
+               {"launch_us", step.launch_us},
+               {"bandwidth_gb_per_s", step.bandwidth_gb_per_s}};
+  if (step.backward_ratio) json["backward_ratio"] = *step.backward_ratio;
+  if (!pipeline.empty()) json["schedule"] = pipeline;
+  return json;
+}
+
 }  // namespace
 
 std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
@@ -94,7 +107,7 @@ std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const Pl
   Json json = {{"format", "baechi-placement"},
                {"version", 1},
                {"orchard", BuildVersions().orchard},
-               {"graph", GraphHash(graph)},
+               {"graph", GraphHash(graph.step ? graph.step->forward : graph)},
                {"algorithm", result.best.name},
                {"seed", seed},
                {"comm", Name(cluster.comm)},
@@ -107,6 +120,7 @@ std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const Pl
     json["compat"] = kCompatNames[static_cast<int>(options.compat)].name;
     json["published_makespan_us"] = ToMicroseconds(result.best.published_makespan);
   }
+  if (graph.step) json["step"] = StepToJson(graph.step->options, result.best.pipeline);
   json["devices"] = Json::array();
   for (int32_t d = 0; d < cluster.size(); ++d) {
     const Device& device = cluster.devices[d];
@@ -132,15 +146,18 @@ namespace {
 class PlacementReader {
  public:
   PlacementReader(const Graph& graph, const Cluster& cluster) : graph_(graph), cluster_(cluster) {
-    for (int32_t i = 0; i < graph.size(); ++i) op_of_[graph.ops[i].name] = i;
     for (int32_t d = 0; d < cluster.size(); ++d) device_of_[cluster.devices[d].name] = d;
+    for (int32_t i = 0; i < graph.size(); ++i) op_of_[graph.ops[i].name] = i;
+    if (!graph.step) return;
+    for (int32_t i = 0; i < forward().size(); ++i) forward_of_[forward().ops[i].name] = i;
   }
 
   Placement Read(const JsonAt& root, bool check_hash) {
     Placement placement;
+    part_of_step_ = root.Has("step") && !graph_.step;
     if (root.Has("graph")) {
       placement.graph_hash = root.At("graph").Text();
-      if (check_hash && placement.graph_hash != GraphHash(graph_))
+      if (check_hash && placement.graph_hash != GraphHash(forward()))
         root.At("graph").Fail("the placement belongs to another graph");
     }
     ReadAssign(root.At("assign"), placement);
@@ -149,9 +166,16 @@ class PlacementReader {
   }
 
  private:
-  int32_t Op(const JsonAt& at, const std::string& name) const {
-    const auto found = op_of_.find(name);
-    if (found == op_of_.end()) at.Fail("the graph has no operator " + io::Quoted(name));
+  // Whose operators the file assigns.
+  const Graph& forward() const { return graph_.step ? graph_.step->forward : graph_; }
+  const std::unordered_map<std::string, int32_t>& assigned() const {
+    return graph_.step ? forward_of_ : op_of_;
+  }
+
+  static int32_t Find(const std::unordered_map<std::string, int32_t>& names, const JsonAt& at,
+                      const std::string& name) {
+    const auto found = names.find(name);
+    if (found == names.end()) at.Fail("the graph has no operator " + io::Quoted(name));
     return found->second;
   }
 
@@ -169,15 +193,16 @@ class PlacementReader {
 
   void ReadAssign(const JsonAt& assign, Placement& placement) const {
     if (!assign.value().is_object()) assign.Fail("an object is expected");
-    placement.device.assign(graph_.size(), -1);
+    std::vector<int32_t> device(forward().size(), -1);
     for (const auto& [name, value] : assign.value().items()) {
       const JsonAt at(value, assign.file(), assign.path() + "." + io::Printable(name, 80));
-      placement.device[Op(at, name)] = Device(at);
+      device[Find(assigned(), at, name)] = Device(at);
     }
-    for (int32_t i = 0; i < graph_.size(); ++i) {
-      if (placement.device[i] < 0)
-        assign.Fail("the operator " + io::Quoted(graph_.ops[i].name) + " has no device");
+    for (int32_t i = 0; i < forward().size(); ++i) {
+      if (device[i] < 0)
+        assign.Fail("the operator " + io::Quoted(forward().ops[i].name) + " has no device");
     }
+    placement.device = graph_.step ? LiftToStep(*graph_.step, device) : std::move(device);
   }
 
   void ReadOrder(const JsonAt& order, Placement& placement) const {
@@ -189,7 +214,8 @@ class PlacementReader {
       if (device == device_of_.end()) list.Fail("there is no device " + io::Quoted(name));
       for (size_t k = 0; k < list.ArraySize(); ++k) {
         const JsonAt at = list.At(k);
-        const int32_t op = Op(at, at.Text());
+        if (part_of_step_ && !op_of_.contains(at.Text())) continue;
+        const int32_t op = Find(op_of_, at, at.Text());
         if (placement.device[op] != device->second) at.Fail("the operator is on another device");
         if (seen[op]++) at.Fail("the operator stands twice in the order");
         placement.order.push_back(op);
@@ -201,11 +227,43 @@ class PlacementReader {
 
   const Graph& graph_;
   const Cluster& cluster_;
-  std::unordered_map<std::string, int32_t> op_of_;
+  std::unordered_map<std::string, int32_t> op_of_, forward_of_;
+  bool part_of_step_ = false;  // the file is of a step, the graph its forward one
   std::map<std::string, int32_t> device_of_;
 };
 
+template <class E, size_t n>
+E ReadName(const JsonAt& at, const cli::EnumName<E> (&names)[n]) {
+  for (const auto& [name, value] : names) {
+    if (at.Text() == name) return value;
+  }
+  at.Fail(io::Quoted(at.Text()) + " is not known");
+}
+
+double ReadBetween(const JsonAt& at, double low, double high) {
+  const double value = at.Number();
+  if (!(value >= low && value <= high)) at.Fail(fmt::format("not between {} and {}", low, high));
+  return value;
+}
+
+StepOptions ReadStep(const JsonAt& at) {
+  StepOptions step;
+  step.microbatches = static_cast<int32_t>(ReadBetween(at.At("microbatches"), 1, 1024));
+  step.optimizer = ReadName(at.At("optimizer"), kOptimizerNames);
+  step.launch_us = ReadBetween(at.At("launch_us"), 0, 1e12);
+  step.bandwidth_gb_per_s = ReadBetween(at.At("bandwidth_gb_per_s"), 1e-6, 1e12);
+  if (at.Has("backward_ratio")) step.backward_ratio = ReadBetween(at.At("backward_ratio"), 0, 100);
+  return step;
+}
+
 }  // namespace
+
+std::optional<StepOptions> ReadStepOptions(const std::filesystem::path& path) {
+  const nlohmann::json json = io::ReadJsonFile(path);
+  const JsonAt root(json, path.string());
+  if (!root.Has("step")) return std::nullopt;
+  return ReadStep(root.At("step"));
+}
 
 Placement ReadPlacement(const std::filesystem::path& path, const Graph& graph,
                         const Cluster& cluster, bool check_hash) {

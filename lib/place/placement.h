@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "place/place.h"
+#include "place/training_step.h"
 
 namespace orchard::place {
 
@@ -21,11 +23,16 @@ struct Placement {
 std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
                             const PlaceResult& result, uint64_t seed);
 
+// The training step that a placement file is for, if it is for one.
+std::optional<StepOptions> ReadStepOptions(const std::filesystem::path& path);
+
 // Reads what PlacementToJson wrote, or any file with "assign": {operator: device name or number};
 // without "order" operators run as their inputs arrive (`order` is empty). Throws DataError naming
 // the JSON path: another graph's placement, operators or devices that are unknown, missing or twice
 // in an order, an order that waits for itself. Without `check_hash` the graph's costs may have
-// changed since.
+// changed since. Where `graph` is that of a training step, the file
+// assigns its forward operators; where it is not and the file has the order of a step, that of the
+// first micro-batch's forward operators is read.
 Placement ReadPlacement(const std::filesystem::path& path, const Graph& graph,
                         const Cluster& cluster, bool check_hash = true);
 

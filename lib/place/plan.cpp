@@ -9,7 +9,9 @@
 #include "base/error.h"
 #include "io/printable.h"
 #include "place/levels.h"
+#include "place/pipeline_order.h"
 #include "place/topology.h"
+#include "place/training_step.h"
 
 namespace orchard::place {
 namespace {
@@ -47,6 +49,23 @@ std::vector<int32_t> CoarseGroups(const Graph& graph, const Cluster& cluster,
   return coarse;
 }
 
+// Outputs of forward operators that backward ones read, and gradients that updates read: at the
+// turn of the step most of them are there at once.
+void AddActivations(const Graph& graph, const MemorySizes& sizes, std::vector<int64_t>& resident) {
+  const std::vector<StepOp>& ops = graph.step->ops;
+  std::vector<uint8_t> counted(sizes.buffers.size(), 0);
+  for (size_t e = 0; e < graph.edges.size(); ++e) {
+    const auto [src, dst] = graph.edges[e];
+    if (ops[src].kind == ops[dst].kind) continue;
+    for (int32_t t : graph.TensorsOf(static_cast<int32_t>(e))) {
+      const int32_t b = sizes.buffer_of_tensor[t];
+      if (b < 0 || counted[b]) continue;
+      counted[b] = 1;
+      resident[src] += sizes.buffers[b].bytes;
+    }
+  }
+}
+
 }  // namespace
 
 Problem::Problem(const Graph& g, Cluster c, const MemoryOptions& memory,
@@ -57,6 +76,7 @@ Problem::Problem(const Graph& g, Cluster c, const MemoryOptions& memory,
       ops(MakeTasks(g, must_share)),
       resident(sizes.Resident()) {
   CheckDevices(g, cluster);
+  if (g.step) AddActivations(g, sizes, resident);
   const double n = cluster.size();
   for (Time bottom : PathLevels(ops, cluster, ops.MeanWork(cluster), (n - 1) / n).bottom)
     priority.push_back(-bottom);
@@ -106,6 +126,17 @@ Expanded Expand(const Problem& problem, const TaskGraph& tasks, const Schedule& 
   return result;
 }
 
+Evaluated EvaluateOrder(const Problem& problem, const std::vector<int32_t>& device,
+                        const std::vector<int32_t>& order) {
+  Simulator simulator(problem.ops, problem.cluster);
+  simulator.Run(device, Dispatch::kOrder, order);
+  Evaluated result;
+  result.schedule = simulator.Result();
+  result.memory = ReplayMemory(problem.sizes, problem.ops, result.schedule, problem.cluster.size());
+  result.excess = Excess(result.memory.peak, problem.cluster);
+  return result;
+}
+
 Evaluated Evaluate(const Problem& problem, const std::vector<int32_t>& device,
                    const std::vector<int32_t>& plan) {
   Simulator simulator(problem.ops, problem.cluster);
@@ -113,7 +144,8 @@ Evaluated Evaluate(const Problem& problem, const std::vector<int32_t>& device,
   bool first = true;
   const auto consider = [&] {
     // The order that came out is fixed and simulated again: that is what an executor will do.
-    const std::vector<int32_t> order = OrderByStart(problem.ops, simulator.Result());
+    std::vector<int32_t> order = OrderByStart(problem.ops, simulator.Result());
+    if (problem.graph.step) UpdatesLast(problem.graph, order);
     simulator.Run(device, Dispatch::kOrder, order);
     Evaluated candidate;
     candidate.schedule = simulator.Result();

@@ -27,10 +27,11 @@ struct Problem {
   const Graph& graph;
   Cluster cluster;
   MemorySizes sizes;
-  TaskGraph ops;                   // one task per operator, in the groups that must share
-  std::vector<int64_t> resident;   // bytes each operator holds for the whole step
-  std::vector<int64_t> priority;   // minus the longest path to the end: for Dispatch::kPriority
-  std::vector<int32_t> coarse;     // larger groups, for large moves: coplaced ones with a cap
+  TaskGraph ops;                  // one task per operator, in the groups that must share
+  std::vector<int64_t> resident;  // bytes each operator holds for the whole step, or, of a training
+                                  // step, from its forward to its backward pass
+  std::vector<int64_t> priority;  // minus the longest path to the end: for Dispatch::kPriority
+  std::vector<int32_t> coarse;    // larger groups, for large moves: coplaced ones with a cap
   std::vector<int32_t> group_pin;  // device of each group of `ops`, or -1
   bool memory_can_bind = false;    // some device cannot hold everything at once
 };
@@ -44,9 +45,14 @@ struct Evaluated {
 
 // Simulates `device`, one per operator, as the devices would run it by arrival, by priority and, if
 // given, in the order of `plan` (all operators), keeps the fastest, fixes its order, and replays
-// its memory; among the fastest that fit where some do not.
+// its memory; among the fastest that fit where some do not. Updates of a training step run last.
 Evaluated Evaluate(const Problem& problem, const std::vector<int32_t>& device,
                    const std::vector<int32_t>& plan = {});
+
+// Simulates `device` in the order of `order`, which must be one that can run, and replays its
+// memory.
+Evaluated EvaluateOrder(const Problem& problem, const std::vector<int32_t>& device,
+                        const std::vector<int32_t>& order);
 
 // Tasks made of operators, and what a planner said of them, back to operators: the device of each
 // and all of them in the order of the plan, a topological one.

@@ -57,6 +57,39 @@ def test_the_gnmt_profile_runs_as_the_placement_says(tmp_path, comm):
     assert list(peak.values()) == result["peak_bytes"]
 
 
+STEP = ["--step", "training", "--launch-us", "1", "--bandwidth", "0.5"]
+
+
+@pytest.mark.parametrize("comm", ["parallel", "duplex", "half"])
+@pytest.mark.parametrize("microbatches", ["1", "3", "auto"])
+@pytest.mark.parametrize("seed", range(4))
+def test_training_steps_run_as_the_placement_says(tmp_path, comm, microbatches, seed):
+    rng = random.Random(seed)
+    path = random_graph(tmp_path / "g.json", 200 + seed, ops=14)
+    graph = json.loads(path.read_text())
+    for op in graph["ops"]:
+        op["op"] = rng.choice(["MatMul", "Add"])
+        if rng.random() < 0.5:
+            op["bwd_us"] = rng.randrange(80) / 4
+        if rng.random() < 0.5:
+            op["saved"] = [rng.random() < 0.5, rng.random() < 0.5]
+        if rng.random() < 0.3:
+            op["perm"] = 0
+    if seed % 2:
+        graph["meta"]["persistent_memory"] = "in-outputs"
+        for op in graph["ops"]:
+            op["perm"] = min(op["perm"], sum(op["out"]))
+    path.write_text(json.dumps(graph))
+    link = ["--us-per-byte", "0.002", "--latency-us", "1", "--comm", comm, "--devices", "3"]
+    for optimizer in ["none", "sgd", "momentum", "adam"]:
+        for algo in ["auto", "m-etf", "heft", "random"]:
+            result = place(path, tmp_path / "p.json", "--force", "--algo", algo, "--refine-steps", "50", "--microbatches", microbatches,
+                           "--optimizer", optimizer, *STEP, *link)
+            makespan, peak = simulate(path, tmp_path / "p.json", comm, 0.002, 1)
+            assert makespan == round(result["makespan_us"] * 1000), algo
+            assert list(peak.values()) == result["peak_bytes"], algo
+
+
 def test_memory_limits_hold_by_independent_replay(tmp_path):
     graph = DATA / "gnmt_v2.json"
     need = json.loads(subprocess.run([BIN, "inspect", graph, "--json"], capture_output=True, text=True).stdout)

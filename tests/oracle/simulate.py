@@ -1,26 +1,33 @@
 """Runs a placement from its graph file, devices and links alone: a second opinion on `baechi-place simulate`.
 
 Shares no code with it. Per device, operators run in the order of the placement file. A tensor goes once to each other device that
-reads it. Times are whole nanoseconds. simulate(...) returns the makespan and the peak memory of every device.
+reads it. Times are whole nanoseconds. A placement of a training step is for the graph that training_step.py makes of the forward
+graph. simulate(...) returns the makespan and the peak memory of every device.
 """
 import collections
 import json
 import math
+
+import training_step
 
 
 def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754, latency_us=134, rounding=512):
     graph, placement = json.load(open(graph_file)), json.load(open(placement_file))
     devices = list(placement["order"])
     home = placement["assign"]
+    if "step" in placement:
+        graph = training_step.unroll(graph, placement["step"])
+        home = {op["name"]: home[op["forward"]] for op in graph["ops"]}
     ns = lambda us: int(round(us * 1000))  # noqa: E731
     ops = {op["name"]: op for op in graph["ops"]}
     work = {name: ns(op["us"]) for name, op in ops.items()}
-    inputs, readers, cost, size = collections.defaultdict(set), collections.defaultdict(list), {}, {}
+    inputs, readers, cost, size, added = collections.defaultdict(set), collections.defaultdict(list), {}, {}, {}
     for edge in graph["edges"]:
         tensor = (edge["src"], edge.get("tensor", edge["src"] + ":0"))
         inputs[edge["dst"]].add(tensor)
         readers[edge["src"]].append((edge["dst"], tensor))
         size[tensor] = math.ceil(edge["bytes"])
+        added[tensor] = edge.get("sum")
         cost[tensor] = ns(edge["us"]) if "us" in edge else ns(us_per_byte * size[tensor] + latency_us)
 
     # Topological position: first in, first out; readers in the order in which their edges came first.
@@ -80,9 +87,10 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
 
     up = lambda n: -(-n // rounding) * rounding  # noqa: E731
     base, spans = collections.Counter(), collections.defaultdict(list)
+    sums = collections.defaultdict(list)  # of gradients, where they are read: (begin, end, last reader's end, bytes) of each
     for name, op in ops.items():
         d, perm = home[name], op.get("perm", 0)
-        base[d] += up(perm)
+        base[d] += up(perm) * op.get("copies", 1)
         spans[d].append((start[name], end[name], up(op.get("temp", 0))))
         shared = perm if graph["meta"].get("persistent_memory") == "in-outputs" else 0
         outputs = [(f"{name}:{k}", bytes) for k, bytes in enumerate(op.get("out", []))]
@@ -96,10 +104,20 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
             for other in [o for o in last if o != d]:
                 begin, done = sent[(name, tensor), other]
                 last[d] = max(last[d], done)
-                spans[other].append((begin, max(done, last[other]), up(bytes)))
+                if added.get((name, tensor)) is None:
+                    spans[other].append((begin, max(done, last[other]), up(bytes)))
+                else:
+                    sums[other, added[name, tensor]].append((begin, done, last[other], up(bytes)))
             taken = min(shared, bytes)
             shared -= taken
-            spans[d].append((start[name], last[d], up(bytes - taken)))
+            if added.get((name, tensor)) is None or len(last) > 1:
+                spans[d].append((start[name], last[d], up(bytes - taken)))
+            else:
+                sums[d, added[name, tensor]].append((start[name], end[name], last[d], up(bytes)))
+    for (d, _), parts in sums.items():  # the first gradient there is held until all are read, the others until they are added to it
+        parts.sort()
+        spans[d].append((parts[0][0], max([parts[0][1]] + [part[2] for part in parts]), parts[0][3]))
+        spans[d] += [(begin, until, bytes) for begin, until, _, bytes in parts[1:]]
     peak = {}
     for d in devices:
         changes = []

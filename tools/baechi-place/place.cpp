@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/number_format.h"
 #include "place/explain.h"
+#include "place/place_training.h"
 #include "place/placement.h"
 #include "place/read_graph.h"
 #include "place/report.h"
@@ -37,7 +38,37 @@ struct PlaceCommandOptions {
   }
 };
 
-nlohmann::ordered_json Summary(const place::PlaceResult& result, const place::Problem& problem) {
+nlohmann::ordered_json StepSummary(const place::PlaceResult& result,
+                                   const place::TrainingPlan& plan) {
+  nlohmann::ordered_json counts = nlohmann::ordered_json::array();
+  for (const auto& [microbatches, pipeline, makespan, fits] : plan.counts) {
+    counts.push_back({{"microbatches", microbatches},
+                      {"schedule", pipeline},
+                      {"makespan_us", place::ToMicroseconds(makespan)},
+                      {"fits", fits}});
+  }
+  return {{"microbatches", plan.step->step->options.microbatches},
+          {"schedule", result.best.pipeline},
+          {"cyclic", plan.cyclic},
+          {"tried", counts}};
+}
+
+void PrintStep(const place::TrainingPlan& plan) {
+  const place::StepOrigin& step = *plan.step->step;
+  fmt::print("a training step of {} forward operators, {} micro-batch{}\n", step.forward.size(),
+             step.options.microbatches, step.options.microbatches == 1 ? "" : "es");
+  if (plan.cyclic)
+    fmt::print("devices send to each other both ways, so 1F1B has no stages: GPipe instead\n");
+  if (plan.counts.size() < 2) return;
+  for (const auto& [microbatches, pipeline, makespan, fits] : plan.counts) {
+    fmt::print("  {:>4} micro-batch{} {:<6} {:>10}{}\n", microbatches,
+               microbatches == 1 ? "  " : "es", pipeline,
+               FormatDuration(place::ToSeconds(makespan)), fits ? "" : ", does not fit");
+  }
+}
+
+nlohmann::ordered_json Summary(const place::PlaceResult& result, const place::Problem& problem,
+                               const place::TrainingPlan& plan) {
   const place::Schedule& schedule = result.best.result.schedule;
   nlohmann::ordered_json json = {{"algorithm", result.best.name},
                                  {"makespan_us", place::ToMicroseconds(schedule.makespan)},
@@ -53,6 +84,7 @@ nlohmann::ordered_json Summary(const place::PlaceResult& result, const place::Pr
                                        [](const auto& order) { return !order.empty(); });
   json["rho"] = result.regime.rho;
   json["operators"] = problem.ops.size();
+  if (plan.step) json["step"] = StepSummary(result, plan);
   return json;
 }
 
@@ -70,7 +102,9 @@ void PrintRegime(const place::PlaceResult& result) {
   }
 }
 
-void Print(const place::PlaceResult& result, const place::Problem& problem) {
+void Print(const place::PlaceResult& result, const place::Problem& problem,
+           const place::TrainingPlan& plan) {
+  if (plan.step) PrintStep(plan);
   const place::Evaluated& best = result.best.result;
   const place::Time makespan = best.schedule.makespan, bound = result.bound.value();
   fmt::print("{} operators, {} edges on {}\n", problem.ops.size(), problem.ops.edges.size(),
@@ -101,7 +135,8 @@ void Print(const place::PlaceResult& result, const place::Problem& problem) {
 }
 
 int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
-  const place::Graph graph = place::ReadGraph(options.graph);
+  place::Graph graph = place::ReadGraph(options.graph);
+  const bool training = options.place.training.step == place::Step::kTraining;
   place::Cluster cluster = options.devices.Make(graph, options.place.compat);
   const auto seed = static_cast<uint64_t>(context.common.seed);
   std::filesystem::path output;
@@ -111,22 +146,31 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
       throw UsageError("the file exists", output.string(), "--force replaces it");
   }
   place::PlaceResult result;
+  place::TrainingPlan plan;
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
     {
       run::Progress progress("place", 0, "improvements",
                              {.enabled = !context.common.no_progress && !context.common.quiet});
       place::PlaceOptions settings = options.place;
       settings.pdlp = PdlpHardware(context, graph, settings);
-      result = place::Place(graph, cluster, settings, Threads(context), seed,
-                            [&](std::string_view note) {
-                              progress.Note(std::string(note));
-                              progress.Advance();
-                            });
+      const auto note = [&](std::string_view text) {
+        progress.Note(std::string(text));
+        progress.Advance();
+      };
+      if (training) {
+        plan = place::PlaceTraining(graph, cluster, settings, Threads(context), seed, note);
+        result = std::move(plan.result);
+        graph = *plan.step;
+      } else {
+        result = place::Place(graph, cluster, settings, Threads(context), seed, note);
+      }
     }
     cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
     const place::Problem problem(
         graph, cluster,
-        {options.place.mode, options.place.optimizer, options.place.allocator_rounding},
+        training ? place::StepMemory(options.place)
+                 : place::MemoryOptions{options.place.mode, options.place.optimizer,
+                                        options.place.allocator_rounding},
         place::MustShare(graph, options.place));
     const std::string text = place::PlacementToJson(graph, cluster, options.place, result, seed);
     if (!output.empty() && !context.common.dry_run) WriteFileAtomically(output, text);
@@ -143,15 +187,15 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
       }
     }
     if (context.common.json) {
-      fmt::print("{}\n", Summary(result, problem).dump());
+      fmt::print("{}\n", Summary(result, problem, plan).dump());
     } else {
-      Print(result, problem);
+      Print(result, problem, plan);
     }
     if (result.interrupted) {
       throw InterruptedError("interrupted while refining; the best until then is written",
                              output.string(), "run again to look for a better one");
     }
-    return nlohmann::json::parse(Summary(result, problem).dump());
+    return nlohmann::json::parse(Summary(result, problem, plan).dump());
   });
   return 0;
 }

@@ -29,7 +29,8 @@ struct SimulateCommandOptions {
     f.Positional("graph", graph, "graph file");
     f.Positional("placement", placement, "placement file");
     f("trace", trace, "trace.json in --out: the plan for ui.perfetto.dev");
-    f("mode", mode, "what memory holds: one inference, or a training step");
+    f("mode", mode,
+      "what memory holds: one inference, or a training step; a file for a training step says so");
     f("optimizer", optimizer, "whose states a training step holds");
     f("allocator_rounding", allocator_rounding, "every tensor takes a multiple of this many bytes",
       cli::Between(1, 1 << 30));
@@ -73,11 +74,16 @@ void Print(const place::Problem& problem, const place::Evaluated& result) {
 }
 
 int RunSimulate(const SimulateCommandOptions& options, const cli::Context& context) {
-  const place::Graph graph = place::ReadGraph(options.graph);
+  place::Graph graph = place::ReadGraph(options.graph);
+  place::MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
+  if (const auto step = place::ReadStepOptions(options.placement)) {
+    graph = place::BuildTrainingStep(graph, *step);
+    memory.mode = place::Mode::kTrain;
+    memory.optimizer = step->optimizer;
+  }
   const place::Cluster cluster = options.devices.Make(graph);
   const place::Placement placement = place::ReadPlacement(options.placement, graph, cluster);
-  const place::Problem problem(graph, cluster,
-                               {options.mode, options.optimizer, options.allocator_rounding},
+  const place::Problem problem(graph, cluster, memory,
                                place::GroupOperators(graph, place::Grouping::kTf));
   const place::Evaluated result = place::ReplayPlacement(problem, placement, options.placement);
   const place::LowerBound bound = place::ComputeLowerBound(problem.ops, cluster);

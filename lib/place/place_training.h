@@ -1,0 +1,39 @@
+// Placing the operators of a forward graph so that a whole training step is fast, with
+// micro-batches where they help.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "place/place.h"
+#include "place/training_step.h"
+
+namespace orchard::place {
+
+struct TrainingPlan {
+  std::shared_ptr<const Graph> step;  // with the micro-batches that were chosen
+  PlaceResult result;                 // of the operators of `step`
+  // What each number of micro-batches is worth, by its best placement.
+  struct Count {
+    int32_t microbatches = 1;
+    std::string pipeline;  // "gpipe", "1f1b"; empty: one micro-batch
+    Time makespan = 0;
+    bool fits = false;
+  };
+  std::vector<Count> counts;
+  bool cyclic = false;  // 1F1B was asked for, and the devices' graph has a cycle: GPipe
+};
+
+// Searches the step with one micro-batch as Place() does, then runs its best placements and
+// contiguous splits of the graph with each number of micro-batches that `options` names. So auto is
+// never worse than no micro-batches. Throws as Place().
+TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
+                           const PlaceOptions& options, int threads, uint64_t seed,
+                           const std::function<void(std::string_view)>& progress = {});
+
+// What memory holds in such a step.
+MemoryOptions StepMemory(const PlaceOptions& options);
+
+}  // namespace orchard::place
