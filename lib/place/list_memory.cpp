@@ -13,7 +13,8 @@ ListMemory::ListMemory(const TaskGraph& tasks, const Cluster& cluster, const Lis
       resident_(tasks.groups, 0),
       reserved_(tasks.groups, 0),
       group_left_(tasks.groups, 0),
-      readers_left_(tasks.size()) {
+      readers_left_(tasks.size()),
+      torch_(options.torch) {
   for (const Device& device : cluster.devices) limit_.push_back(device.memory);
   std::vector<int64_t> perm(tasks.groups, 0), temp(tasks.groups, 0), out(tasks.groups, 0),
       both(tasks.groups, 0);
@@ -35,11 +36,20 @@ ListMemory::ListMemory(const TaskGraph& tasks, const Cluster& cluster, const Lis
       case MemoryModel::kReserve:
         group_need_[g] = temp[g] + perm[g] + out[g];
         break;
+      case MemoryModel::kTorch:
+        break;
       case MemoryModel::kEvent:
         group_need_[g] = resident_[g] + both[g];
         break;
     }
   }
+  if (model_ != MemoryModel::kTorch) return;
+  group_permanent_.assign(tasks.groups, 0);
+  for (int32_t i = 0; i < tasks.size(); ++i)
+    group_permanent_[tasks.group[i]] += torch_[i].permanent;
+  promised_.assign(cluster.size(), 0);
+  device_of_.assign(tasks.size(), -1);
+  there_.assign(tasks.tensors.size() * cluster.size(), 0);
 }
 
 int64_t ListMemory::Need(int32_t task, bool group_is_there) const {
@@ -50,6 +60,8 @@ int64_t ListMemory::Need(int32_t task, bool group_is_there) const {
       return group_is_there ? own : std::max(own, group_need_[g]);
     case MemoryModel::kReserve:
       return group_is_there ? own - reserved_[g] : std::max(own, group_need_[g]);
+    case MemoryModel::kTorch:
+      return 0;  // looked at again whenever something came to the device
     case MemoryModel::kEvent:
       return group_is_there ? 0 : group_need_[g];
   }
@@ -69,9 +81,47 @@ void ListMemory::Reserve(int32_t task, int32_t device, bool group_was_there) {
   peak_[device] = std::max(peak_[device], used_[device] + scratch);
 }
 
+int64_t ListMemory::MissingInputs(int32_t task, int32_t device) const {
+  int64_t bytes = 0;
+  for (int32_t e : tasks_.InEdges(task)) {
+    if (device_of_[tasks_.edges[e].src] == device) continue;
+    for (int32_t t : tasks_.TensorsOf(e)) {
+      if (!there_[static_cast<size_t>(t) * limit_.size() + device])
+        bytes += tasks_.tensors[t].bytes;
+    }
+  }
+  return bytes;
+}
+
+// A group that begins must find room for what all of its tasks keep.
+bool ListMemory::TorchFits(int32_t task, int32_t device, bool group_is_there) const {
+  const TorchNeed& need = torch_[task];
+  const int64_t inputs = MissingInputs(task, device);
+  const int64_t kept = group_is_there ? 0 : group_permanent_[tasks_.group[task]];
+  return used_[device] + promised_[device] + kept + inputs + need.temporary <= limit_[device] &&
+         peak_[device] + inputs + need.parameters <= limit_[device];
+}
+
+void ListMemory::TorchPlace(int32_t task, int32_t device, bool group_was_there,
+                            std::vector<uint8_t>& freed) {
+  const TorchNeed& need = torch_[task];
+  const int64_t inputs = MissingInputs(task, device);
+  peak_[device] = std::max(peak_[device], used_[device] + need.permanent + need.temporary);
+  used_[device] += need.permanent + inputs;
+  if (!group_was_there) promised_[device] += group_permanent_[tasks_.group[task]];
+  promised_[device] -= need.permanent;
+  device_of_[task] = device;
+  for (int32_t e : tasks_.InEdges(task)) {
+    for (int32_t t : tasks_.TensorsOf(e))
+      there_[static_cast<size_t>(t) * limit_.size() + device] = 1;
+  }
+  freed[device] = 1;  // other readers of these inputs need less now
+}
+
 void ListMemory::Place(int32_t task, int32_t device, bool group_was_there,
                        const std::vector<int32_t>& device_of, std::vector<uint8_t>& freed) {
   const int32_t g = tasks_.group[task];
+  if (model_ == MemoryModel::kTorch) return TorchPlace(task, device, group_was_there, freed);
   if (model_ == MemoryModel::kEvent) {
     if (!group_was_there) used_[device] += resident_[g];
     peak_[device] = std::max(peak_[device], used_[device]);

@@ -12,17 +12,20 @@
 #include "place/cluster.h"
 #include "place/schedule.h"
 #include "place/task_graph.h"
+#include "place/torch_memory.h"
 
 namespace orchard::place {
 
 enum class MemoryModel {
   kPlain,    // as published: outputs freed when the last consumer is scheduled
   kReserve,  // as published: a group's need is reserved with its first task
+  kTorch,    // as published for PyTorch: nothing is freed, copies count
   kEvent     // ours: never more parameters and kept outputs than fit, checked again by simulation
 };
 inline constexpr cli::EnumName<MemoryModel> kMemoryModelNames[] = {
     {"plain", MemoryModel::kPlain},
     {"reserve", MemoryModel::kReserve},
+    {"torch", MemoryModel::kTorch},
     {"event", MemoryModel::kEvent}};
 constexpr auto EnumNames(MemoryModel) { return std::span(kMemoryModelNames); }
 
@@ -31,6 +34,7 @@ struct ListOptions {
   bool published = false;  // estimates as in the published code (channels.h)
   // Bytes that each group holds for the whole run, for kEvent; empty: its parameters.
   std::vector<int64_t> group_resident;
+  std::vector<TorchNeed> torch;       // of each task, for kTorch
   std::vector<int32_t> favourite;     // child of each task, or -1; empty: m-ETF
   std::vector<int32_t> group_device;  // groups that must be on a device, or -1; empty: none
 };

@@ -103,7 +103,7 @@ struct PlaceOptions {
   Mode mode = Mode::kInfer;
   Optimizer optimizer = Optimizer::kAdam;
   int64_t allocator_rounding = 512;
-  MemoryModel memory_model = MemoryModel::kEvent;
+  std::optional<MemoryModel> memory_model;
   std::optional<double> sct_theta;
   LpSolver lp = LpSolver::kAuto;
   double lp_time_limit = 60;
@@ -125,7 +125,8 @@ struct PlaceOptions {
     f("optimizer", optimizer, "whose states a training step holds");
     f("allocator_rounding", allocator_rounding, "every tensor takes a multiple of this many bytes",
       cli::Between(1, 1 << 30));
-    f("memory_model", memory_model, "what m-ETF and m-SCT count while they plan");
+    f("memory_model", memory_model,
+      "what m-ETF and m-SCT count while they plan; event, or torch with --compat torch");
     f("sct_theta", sct_theta, "m-SCT: favourites have x below this; 0.5, or 0.1 with --compat tf",
       cli::Between(0, 0.5));
     f("lp", lp,

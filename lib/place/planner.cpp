@@ -167,11 +167,15 @@ Schedule Planner::Plan(const Recipe& recipe, const TaskGraph& tasks, const Clust
     case Algorithm::kMemorySplit:
       return MemorySplit(tasks, problem_.cluster, problem_.sizes, facts);
     default: {
-      ListOptions list{.memory = options_.memory_model,
+      const MemoryModel memory = options_.memory_model.value_or(
+          options_.compat == Compat::kTorch ? MemoryModel::kTorch : MemoryModel::kEvent);
+      ListOptions list{.memory = memory,
                        .published = compat,
                        .group_resident = facts.resident,
                        .favourite = member.favourite,
                        .group_device = facts.pin};
+      if (memory == MemoryModel::kTorch)
+        list.torch = TorchNeeds(problem_.graph, tasks, options_.mode);
       if (by_groups) return ListSchedule(tasks, cluster, list);
       TaskGraph alone = tasks;
       for (int32_t i = 0; i < alone.size(); ++i) alone.group[i] = i;

@@ -82,7 +82,7 @@ def test_training_steps_run_as_the_placement_says(tmp_path, comm, microbatches, 
     path.write_text(json.dumps(graph))
     link = ["--us-per-byte", "0.002", "--latency-us", "1", "--comm", comm, "--devices", "3"]
     for optimizer in ["none", "sgd", "momentum", "adam"]:
-        for algo in ["auto", "m-etf", "heft", "random"]:
+        for algo in ["auto", "random"]:
             result = place(path, tmp_path / "p.json", "--force", "--algo", algo, "--refine-steps", "50", "--microbatches", microbatches,
                            "--optimizer", optimizer, *STEP, *link)
             makespan, peak = simulate(path, tmp_path / "p.json", comm, 0.002, 1)
