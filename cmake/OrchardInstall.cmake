@@ -1,6 +1,6 @@
 # bin/, lib/, libexec/orchard/, share/orchard/, include/orchard/ and a package for find_package(Orchard).
 include(CMakePackageConfigHelpers)
-install(TARGETS orchard-core orchard EXPORT OrchardTargets LIBRARY DESTINATION lib)
+install(TARGETS orchard-core orchard orchard-dicom EXPORT OrchardTargets LIBRARY DESTINATION lib)
 install(EXPORT OrchardTargets NAMESPACE Orchard:: DESTINATION lib/cmake/Orchard)
 install(DIRECTORY lib/ DESTINATION include/orchard FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY configs docs DESTINATION share/orchard OPTIONAL)

@@ -1,22 +1,24 @@
 # The helpers that every CMakeLists.txt in the tree uses.
 include(GNUInstallDirs)
 
-# Two shared objects. A module goes into orchard-core unless it says TORCH (it uses LibTorch) or HEAVY (it would slow the
-# start of every program).
+# Three shared objects. A module goes into orchard-core unless it says TORCH (it uses LibTorch), HEAVY (it would slow the start of
+# every program) or DICOM (it uses DCMTK, whose 15 libraries only the medical programs load).
 file(WRITE ${CMAKE_BINARY_DIR}/empty.cpp "")
 add_library(orchard-core SHARED ${CMAKE_BINARY_DIR}/empty.cpp)
 add_library(orchard SHARED ${CMAKE_BINARY_DIR}/empty.cpp)
+add_library(orchard-dicom SHARED ${CMAKE_BINARY_DIR}/empty.cpp)
 target_link_libraries(orchard PUBLIC orchard-core)
-foreach(library orchard-core orchard)
+target_link_libraries(orchard-dicom PUBLIC orchard-core)
+foreach(library orchard-core orchard orchard-dicom)
   target_include_directories(${library} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/lib> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>
                              $<INSTALL_INTERFACE:include/orchard>)
   set_target_properties(${library} PROPERTIES BUILD_RPATH_USE_ORIGIN ON INSTALL_RPATH "$ORIGIN")
 endforeach()
 
-# orchard_library(name [TORCH | HEAVY] SOURCES a.cpp ... [LIBRARIES Orchard::hdf5 ...])
+# orchard_library(name [TORCH | HEAVY | DICOM] SOURCES a.cpp ... [LIBRARIES Orchard::hdf5 ...])
 # Compiles one module and puts it into its shared object. LIBRARIES are private to the module.
 function(orchard_library name)
-  cmake_parse_arguments(A "TORCH;HEAVY" "" "SOURCES;LIBRARIES;DEFINITIONS" ${ARGN})
+  cmake_parse_arguments(A "TORCH;HEAVY;DICOM" "" "SOURCES;LIBRARIES;DEFINITIONS" ${ARGN})
   set(module orchard_${name}_module)
   add_library(${module} OBJECT ${A_SOURCES})
   target_include_directories(${module} PRIVATE ${CMAKE_SOURCE_DIR}/lib ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
@@ -24,6 +26,8 @@ function(orchard_library name)
   set(shared orchard-core)
   if(A_TORCH OR A_HEAVY)
     set(shared orchard)
+  elseif(A_DICOM)
+    set(shared orchard-dicom)
   endif()
   if(A_TORCH)
     list(APPEND A_LIBRARIES Orchard::libtorch)

@@ -1,7 +1,6 @@
 #include "io/idx.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
@@ -10,67 +9,13 @@
 #include <string>
 
 #include "base/error.h"
+#include "io/gzip_source.h"
 #include "io/mapped_file.h"
 
 namespace orchard::io {
 namespace {
 
 constexpr size_t kMaxDimensions = 8;
-constexpr uint64_t kMaxGzipRatio = 1032;  // what deflate can reach at best
-
-// The contents of a file that may be gzipped, piece by piece.
-class Source {
- public:
-  Source(std::span<const std::byte> file, const std::string& where) : file_(file), where_(where) {
-    gzip_ = file.size() > 2 && file[0] == std::byte{0x1F} && file[1] == std::byte{0x8B};
-    if (!gzip_) return;
-    if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw ResourceError("zlib cannot start", where_);
-  }
-  ~Source() {
-    if (gzip_) inflateEnd(&stream_);
-  }
-  Source(const Source&) = delete;
-
-  // An upper bound on the bytes there can be.
-  uint64_t Limit() const { return gzip_ ? file_.size() * kMaxGzipRatio : file_.size(); }
-
-  // Fills `target`; the number of bytes that there were.
-  size_t Read(std::span<std::byte> target) {
-    if (gzip_) return Inflate(target);
-    const size_t count = std::min(target.size(), file_.size() - at_);
-    if (count > 0) std::memcpy(target.data(), file_.data() + at_, count);
-    at_ += count;
-    return count;
-  }
-
- private:
-  size_t Inflate(std::span<std::byte> target) {
-    size_t done = 0;
-    while (done < target.size() && !ended_) {
-      constexpr size_t kPiece = 1 << 30;  // zlib counts in 32 bits
-      const size_t in = std::min(kPiece, file_.size() - at_),
-                   out = std::min(kPiece, target.size() - done);
-      stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(file_.data() + at_));
-      stream_.avail_in = static_cast<uInt>(in);
-      stream_.next_out = reinterpret_cast<Bytef*>(target.data() + done);
-      stream_.avail_out = static_cast<uInt>(out);
-      const int status = inflate(&stream_, Z_NO_FLUSH);
-      at_ += in - stream_.avail_in;
-      done += out - stream_.avail_out;
-      ended_ = status == Z_STREAM_END;
-      if (status == Z_OK || ended_) continue;
-      throw DataError(status == Z_BUF_ERROR ? "gzip file is cut short" : "gzip file is damaged",
-                      fmt::format("{}: offset {}", where_, at_));
-    }
-    return done;
-  }
-
-  std::span<const std::byte> file_;
-  const std::string& where_;
-  bool gzip_ = false, ended_ = false;
-  size_t at_ = 0;
-  z_stream stream_{};
-};
 
 std::optional<DType> IdxType(std::byte code) {
   switch (static_cast<int>(code)) {
@@ -103,7 +48,7 @@ void ReverseElements(std::vector<std::byte>& bytes, size_t size) {
 IdxArray ReadIdx(const std::filesystem::path& path) {
   const MappedFile file(path);
   const std::string where = path.string();
-  Source source(file.bytes(), where);
+  GzipSource source(file.bytes(), where);
   std::byte magic[4];
   if (source.Read(magic) < 4 || magic[0] != std::byte{0} || magic[1] != std::byte{0}) {
     throw DataError("not an IDX file", where + ": offset 0");
