@@ -16,7 +16,7 @@
 #include "place/infeasible.h"
 #include "place/planner.h"
 #include "place/recipe.h"
-#include "place/refine.h"
+#include "place/refine_members.h"
 #include "place/training_step.h"
 
 namespace orchard::place {
@@ -30,13 +30,13 @@ double Now() {
 }
 
 std::vector<Member> RunRecipes(Planner& planner, const std::vector<Recipe>& recipes, int threads,
-                               const std::function<void(std::string_view)>& progress) {
+                               const PlaceProgress& progress) {
   for (const Recipe& recipe : recipes) planner.Prepare(recipe);
   std::vector<Member> members(recipes.size());
   ThreadPool(std::max(1, threads)).ForEach(static_cast<int64_t>(recipes.size()), [&](int64_t k) {
     members[k] = planner.Run(recipes[k]);
   });
-  if (progress) progress(fmt::format("{} placements tried", members.size()));
+  if (progress) progress(fmt::format("{} placements tried", members.size()), 0);
   return members;
 }
 
@@ -74,49 +74,6 @@ void ExactMember(const Problem& problem, std::vector<Member>& members, LowerBoun
   CountBytes(problem, member);
   member.seconds = Now() - begin;
   members.push_back(std::move(member));
-}
-
-// Anneals from the three best and a single device; adds the result as a member.
-void RefineMembers(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
-                   std::vector<Member>& members,
-                   const std::function<void(std::string_view)>& progress) {
-  if (options.refine_steps == 0 && options.time_limit <= 0) return;
-  std::vector<const Member*> order;
-  for (const Member& member : members) {
-    if (member.placed) order.push_back(&member);
-  }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const Member* a, const Member* b) { return Better(*a, *b); });
-  std::vector<std::vector<int32_t>> starts;
-  const auto add = [&](const Member& member) {
-    const std::vector<int32_t>& device = member.result.schedule.device;
-    if (std::find(starts.begin(), starts.end(), device) == starts.end()) starts.push_back(device);
-  };
-  for (const Member* member : order) {
-    if (starts.size() < 3) add(*member);
-  }
-  for (const Member* member : order) {
-    if (member->algorithm == Algorithm::kSingle) add(*member);
-  }
-  if (starts.empty()) return;
-  const double begin = Now();
-  RefineOptions refine{.seed = seed, .threads = threads};
-  refine.seconds = options.time_limit;
-  refine.steps = options.time_limit > 0 ? 0 : options.refine_steps;
-  const StopSignals stop;
-  Member refined;
-  refined.name = "refined";
-  refined.algorithm = Algorithm::kAuto;
-  Time known = order.front()->usable() ? order.front()->result.schedule.makespan : kNever;
-  const auto tell = [&](Time best) {  // one call at a time
-    if (best >= known) return;
-    known = best;
-    if (progress) progress("best " + FormatDuration(ToSeconds(best)));
-  };
-  refined.result = Evaluate(problem, Refine(problem, starts, refine, tell));
-  CountBytes(problem, refined);
-  refined.seconds = Now() - begin;
-  members.push_back(std::move(refined));
 }
 
 // Keeps of a member that is not the best what tables show.
@@ -164,7 +121,7 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
 }
 
 PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
-                   const std::function<void(std::string_view)>& progress) {
+                   const PlaceProgress& progress, std::optional<int> cuda) {
   const double begin = Now();
   const Graph& graph = problem.graph;
   Planner planner(problem, options, seed);
@@ -180,7 +137,7 @@ PlaceResult Search(const Problem& problem, const PlaceOptions& options, int thre
   if (portfolio && ExhaustiveMember(problem, result.members)) {
     ExactMember(problem, result.members, result.bound);
   } else if (portfolio) {
-    RefineMembers(problem, options, threads, seed, result.members, progress);
+    AddRefined(problem, options, threads, seed, result.members, progress, cuda);
   }
   result.interrupted = StopRequested();
   size_t best = 0;
@@ -199,14 +156,14 @@ void Conclude(const Problem& problem, PlaceResult& result) {
 }
 
 PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& options,
-                  int threads, uint64_t seed,
-                  const std::function<void(std::string_view)>& progress) {
+                  int threads, uint64_t seed, const PlaceProgress& progress,
+                  std::optional<int> cuda) {
   Cluster cluster = given;
   cluster.whole_microseconds = options.compat == Compat::kTf;
   const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   const Problem problem(graph, cluster, memory, MustShare(graph, options),
                         ParsePins(graph, cluster, options.pin));
-  PlaceResult result = Search(problem, options, threads, seed, progress);
+  PlaceResult result = Search(problem, options, threads, seed, progress, cuda);
   Conclude(problem, result);
   return result;
 }

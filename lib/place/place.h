@@ -2,15 +2,15 @@
 // them.
 #pragma once
 
-#include <functional>
+#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "place/bounds.h"
 #include "place/member.h"
 #include "place/options.h"
 #include "place/plan.h"
+#include "place/refine_members.h"
 #include "place/sct.h"
 
 namespace orchard::place {
@@ -34,17 +34,18 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
 
 // All that `options.algo` tries, with schedules. The best may not fit.
 PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
-                   const std::function<void(std::string_view)>& progress = {});
+                   const PlaceProgress& progress = {}, std::optional<int> cuda = std::nullopt);
 
 // Of a finished search: throws ImpossibleError when the best does not fit; drops what only it needs
 // of the others; fills in the bounds.
 void Conclude(const Problem& problem, PlaceResult& result);
 
 // Throws ImpossibleError when nothing fits: by how much, what does not fit, and an equal limit for
-// which this finds a placement. `seed` is of `random` and refinement.
+// which this finds a placement. `seed` is of `random` and refinement; `cuda`, a device that refines
+// where it can.
 PlaceResult Place(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
-                  int threads, uint64_t seed,
-                  const std::function<void(std::string_view)>& progress = {});
+                  int threads, uint64_t seed, const PlaceProgress& progress = {},
+                  std::optional<int> cuda = std::nullopt);
 
 // Every algorithm once, each with the best of its settings, feasible or not; ordered as
 // kAlgorithmNames, without `auto`.

@@ -184,7 +184,7 @@ MemoryOptions StepMemory(const PlaceOptions& options) {
 
 TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
                            const PlaceOptions& options, int threads, uint64_t seed,
-                           const std::function<void(std::string_view)>& progress) {
+                           const PlaceProgress& progress, std::optional<int> cuda) {
   if (options.compat != Compat::kNone) {
     throw UsageError("the published programs know no training step", "--step training",
                      "--compat is for --step given");
@@ -198,7 +198,15 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
   };
   plan.step = build(1);
   const Problem single = MakeProblem(*plan.step, cluster, options);
-  plan.result = Search(single, options, threads, seed, progress);
+  int64_t annealed = 0;
+  PlaceProgress tell;
+  if (progress) {
+    tell = [&](std::string_view note, int64_t done) {
+      annealed = done;
+      progress(note, done);
+    };
+  }
+  plan.result = Search(single, options, threads, seed, tell, cuda);
   const std::vector<Candidate> candidates =
       counts.back() > 1 ? Candidates(single, plan.result.members, options.algo == Algorithm::kAuto)
                         : std::vector<Candidate>();
@@ -240,7 +248,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
     }
     for (Member& tried : members) plan.result.members.push_back(std::move(tried));
     last = step;
-    if (progress) progress(fmt::format("{} micro-batches tried", count));
+    if (progress) progress(fmt::format("{} micro-batches tried", count), annealed);
   }
   if (!plan.result.best.usable())
     ThrowInfeasible(MakeProblem(*last, cluster, options), plan.result.members);

@@ -31,7 +31,8 @@ struct TrainingPlan {
 // never worse than no micro-batches. Throws as Place().
 TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
                            const PlaceOptions& options, int threads, uint64_t seed,
-                           const std::function<void(std::string_view)>& progress = {});
+                           const PlaceProgress& progress = {},
+                           std::optional<int> cuda = std::nullopt);
 
 // What memory holds in such a step.
 MemoryOptions StepMemory(const PlaceOptions& options);

@@ -45,6 +45,7 @@ Simulator::Simulator(const TaskGraph& tasks, const Cluster& cluster)
     transfer_of_.assign(tasks.tensors.size() * devices_, -1);
     next_use_.resize(uses_.size());
     waiting_.resize(static_cast<size_t>(devices_) * devices_);
+    first_.resize(waiting_.size());
   }
 }
 
@@ -60,6 +61,7 @@ void Simulator::Reset() {
     transfer_of_[static_cast<size_t>(t.tensor) * devices_ + t.dst] = -1;
   transfers_.clear();
   for (auto& heap : waiting_) heap.clear();
+  std::fill(first_.begin(), first_.end(), kNoKey);
   std::fill(transfer_end_.begin(), transfer_end_.end(), kNever);
   std::fill(send_busy_.begin(), send_busy_.end(), 0);
   std::fill(receive_busy_.begin(), receive_busy_.end(), 0);
@@ -69,7 +71,6 @@ void Simulator::Reset() {
 
 // Ranks of the tasks by (priority, topological index), unless they are known.
 void Simulator::Rank(std::span<const int64_t> priority) {
-  if (ready_.empty()) ready_.assign(devices_, RankSet(tasks_.size()));
   if (std::equal(priority.begin(), priority.end(), ranked_.begin(), ranked_.end())) return;
   ranked_.assign(priority.begin(), priority.end());
   of_rank_.resize(tasks_.size());
@@ -79,6 +80,19 @@ void Simulator::Rank(std::span<const int64_t> priority) {
     return priority[a] != priority[b] ? priority[a] < priority[b] : tasks_.topo[a] < tasks_.topo[b];
   });
   for (int32_t r = 0; r < tasks_.size(); ++r) rank_[of_rank_[r]] = r;
+}
+
+void Simulator::SetRanks(std::span<const int32_t> rank) {
+  ranked_.clear();
+  rank_.assign(rank.begin(), rank.end());
+  of_rank_.resize(rank.size());
+  for (int32_t i = 0; i < tasks_.size(); ++i) of_rank_[rank[i]] = i;
+}
+
+void Simulator::SwapRanks(int32_t task, int32_t other) {
+  ranked_.clear();
+  std::swap(rank_[task], rank_[other]);
+  std::swap(of_rank_[rank_[task]], of_rank_[rank_[other]]);
 }
 
 // The queues of kOrder, all at the beginning.
@@ -141,9 +155,11 @@ void Simulator::Send(int32_t use, int32_t src, int32_t dst) {
       {uses_[use].tensor, src, dst, use, use, Cost(uses_[use], src, dst), kNever, kNever});
   // Uses are numbered along the edges of one producer, so they give the order of its edges.
   const int32_t producer = tasks_.tensors[uses_[use].tensor].producer;
-  auto& heap = waiting_[static_cast<size_t>(src) * devices_ + dst];
+  const size_t pair = static_cast<size_t>(src) * devices_ + dst;
+  auto& heap = waiting_[pair];
   heap.push_back({static_cast<int64_t>(tasks_.topo[producer]) << 32 | use, slot});
   std::push_heap(heap.begin(), heap.end());
+  first_[pair] = heap.front().key;
   ++waiting_count_;
   channels_changed_ = true;
 }
@@ -224,19 +240,23 @@ void Simulator::StartTransfers(Time now) {
   auto& receive_busy = cluster_.comm == Comm::kHalf ? send_busy_ : receive_busy_;
   channels_changed_ = false;
   while (waiting_count_ > 0) {
-    std::vector<Waiting>* best = nullptr;
+    int64_t least = kNoKey;
+    size_t pair = 0;
     for (int32_t s = 0; s < devices_; ++s) {
       if (send_busy_[s]) continue;
+      const int64_t* first = first_.data() + static_cast<size_t>(s) * devices_;
       for (int32_t d = 0; d < devices_; ++d) {
-        auto& heap = waiting_[static_cast<size_t>(s) * devices_ + d];
-        if (heap.empty() || receive_busy[d]) continue;
-        if (!best || best->front() < heap.front()) best = &heap;
+        if (first[d] >= least || receive_busy[d]) continue;
+        least = first[d];
+        pair = static_cast<size_t>(s) * devices_ + d;
       }
     }
-    if (!best) return;
-    std::pop_heap(best->begin(), best->end());
-    const int32_t id = best->back().transfer;
-    best->pop_back();
+    if (least == kNoKey) return;
+    auto& heap = waiting_[pair];
+    std::pop_heap(heap.begin(), heap.end());
+    const int32_t id = heap.back().transfer;
+    heap.pop_back();
+    first_[pair] = heap.empty() ? kNoKey : heap.front().key;
     --waiting_count_;
     Pending& t = transfers_[id];
     send_busy_[t.src] = 1;
@@ -285,7 +305,10 @@ Time Simulator::Run(std::span<const int32_t> device, Dispatch dispatch,
                     std::span<const int32_t> order, std::span<const int64_t> priority, Time limit) {
   device_ = device;
   dispatch_ = dispatch;
-  if (dispatch == Dispatch::kPriority) Rank(priority);
+  if (dispatch == Dispatch::kPriority) {
+    if (ready_.empty()) ready_.assign(devices_, RankSet(tasks_.size()));
+    if (!priority.empty()) Rank(priority);
+  }
   Reset();
   if (dispatch == Dispatch::kOrder) Chain(order);
   std::fill(left_.begin(), left_.end(), 0);

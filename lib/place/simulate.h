@@ -38,11 +38,17 @@ class Simulator {
   Simulator(const TaskGraph& tasks, const Cluster& cluster);
 
   // With kOrder, `order` lists all tasks so that each device's tasks stand as they are to run. With
-  // kPriority, `priority` gives each task's; runs with the same ones save sorting. Returns the
-  // makespan; kNever when the order waits for itself. A run whose makespan must exceed `limit` may
-  // be given up, and is kNever then.
+  // kPriority, `priority` gives each task's; empty: the ranks as they are. Returns the makespan;
+  // kNever when the order waits for itself. A run whose makespan must exceed `limit` may be given
+  // up, and is kNever then.
   Time Run(std::span<const int32_t> device, Dispatch dispatch, std::span<const int32_t> order = {},
            std::span<const int64_t> priority = {}, Time limit = kNever);
+
+  // The ranks of kPriority, each in [0, tasks) once. Runs with a priority set them.
+  void SetRanks(std::span<const int32_t> rank);
+  std::span<const int32_t> ranks() const { return rank_; }
+  std::span<const int32_t> by_rank() const { return of_rank_; }
+  void SwapRanks(int32_t task, int32_t other);
 
   // Of the last run that ended; `device` of that run must still be there.
   std::span<const Time> start() const { return start_; }
@@ -76,6 +82,8 @@ class Simulator {
     int32_t before;  // the task before those that became ready at `time`, -1: none
     Time time;
   };
+
+  static constexpr int64_t kNoKey = INT64_MAX;
 
   void Reset();
   void Rank(std::span<const int64_t> priority);
@@ -126,6 +134,7 @@ class Simulator {
   std::vector<int32_t> transfer_of_;  // [tensor * devices + device], or -1
   std::vector<int32_t> next_use_;     // chains uses of one transfer
   std::vector<std::vector<Waiting>> waiting_;  // per [src * devices + dst]: heaps
+  std::vector<int64_t> first_;                 // key of the first of each, kNoKey: none
   std::vector<int32_t> sending_;               // transfer of each sender
   std::vector<Time> transfer_end_;             // when it ends; kNever: none
   std::vector<uint8_t> send_busy_, receive_busy_;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "baechi-place/commands.h"
@@ -11,10 +12,12 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/number_format.h"
+#include "cli/device.h"
 #include "place/explain.h"
 #include "place/place_training.h"
 #include "place/placement.h"
 #include "place/read_graph.h"
+#include "place/refine.h"
 #include "place/report.h"
 #include "run/progress.h"
 
@@ -134,6 +137,13 @@ void Print(const place::PlaceResult& result, const place::Problem& problem,
   PrintRegime(result);
 }
 
+// The GPU that --device names. auto is the CPU: it gives the same result everywhere.
+std::optional<int> CudaDevice(const cli::Context& context) {
+  if (context.common.device == "auto") return std::nullopt;
+  const cli::Device device = context.common.ResolvedDevice();
+  return device.IsCuda() ? std::optional(device.index) : std::nullopt;
+}
+
 int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
   place::Graph graph = place::ReadGraph(options.graph);
   const bool training = options.place.training.step == place::Step::kTraining;
@@ -149,20 +159,28 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
   place::TrainingPlan plan;
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
     {
-      run::Progress progress("place", 0, "improvements",
+      const place::PlaceOptions& how = options.place;
+      const bool timed = how.time_limit > 0;
+      const int64_t total = how.algo != place::Algorithm::kAuto ? 0
+                            : timed ? static_cast<int64_t>(std::ceil(how.time_limit))
+                                    : place::kRefineChains * how.refine_steps;
+      run::Progress progress("place", total, timed ? "s" : "steps",
                              {.enabled = !context.common.no_progress && !context.common.quiet});
-      place::PlaceOptions settings = options.place;
+      place::PlaceOptions settings = how;
       settings.pdlp = PdlpHardware(context, graph, settings);
-      const auto note = [&](std::string_view text) {
+      int64_t told = 0;
+      const auto note = [&](std::string_view text, int64_t done) {
         progress.Note(std::string(text));
-        progress.Advance();
+        progress.Advance(done - told);
+        told = done;
       };
+      const std::optional<int> cuda = CudaDevice(context);
       if (training) {
-        plan = place::PlaceTraining(graph, cluster, settings, Threads(context), seed, note);
+        plan = place::PlaceTraining(graph, cluster, settings, Threads(context), seed, note, cuda);
         result = std::move(plan.result);
         graph = *plan.step;
       } else {
-        result = place::Place(graph, cluster, settings, Threads(context), seed, note);
+        result = place::Place(graph, cluster, settings, Threads(context), seed, note, cuda);
       }
     }
     cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
