@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "place/import/dot_graph.h"
+
 namespace orchard::place {
 namespace {
 
@@ -23,33 +25,24 @@ std::string TfDevices(const Graph& graph, const Schedule& schedule) {
   return text;
 }
 
-// A string of Graphviz.
-std::string DotQuoted(const std::string& text) {
-  std::string quoted = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c == '\n' ? ' ' : c;
-  }
-  return quoted + "\"";
-}
-
 std::string Dot(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
-  std::string text = "digraph placement {\n  node [shape=box];\n";
+  std::string text = "digraph {\n" + DotConventions(graph) + "  node [shape=box];\n";
+  for (int32_t i = 0; i < graph.size(); ++i) text += "  " + DotOperator(graph.ops[i]) + ";\n";
   for (int32_t d = 0; d < cluster.size(); ++d) {
     text += fmt::format("  subgraph cluster_{} {{\n    label={};\n", d,
                         DotQuoted(cluster.devices[d].name));
-    for (int32_t i : schedule.order[d]) {
-      text += fmt::format("    n{} [label={}];\n", i, DotQuoted(graph.ops[i].name));
-    }
+    for (int32_t i : schedule.order[d])
+      text += fmt::format("    {};\n", DotQuoted(graph.ops[i].name));
     text += "  }\n";
   }
   for (size_t e = 0; e < graph.edges.size(); ++e) {
-    const auto [src, dst] = graph.edges[e];
-    int64_t bytes = 0;
-    for (int32_t t : graph.TensorsOf(static_cast<int32_t>(e))) bytes += graph.tensors[t].bytes;
-    const bool crosses = schedule.device[src] != schedule.device[dst];
-    text += fmt::format("  n{} -> n{}{};\n", src, dst,
-                        crosses ? fmt::format(" [color=red, label=\"{} B\"]", bytes) : "");
+    const Edge& edge = graph.edges[e];
+    const bool crosses = schedule.device[edge.src] != schedule.device[edge.dst];
+    for (int32_t t : graph.TensorsOf(static_cast<int32_t>(e))) {
+      const std::string look =
+          crosses ? fmt::format("color=red, label=\"{} B\"", graph.tensors[t].bytes) : "";
+      text += "  " + DotTensor(graph, edge, t, look) + ";\n";
+    }
   }
   return text + "}\n";
 }
@@ -86,7 +79,7 @@ std::string ExportPlacement(const Graph& graph, const Cluster& cluster, const Sc
       return TfDevices(graph, schedule);
     case ExportFormat::kDot:
       return Dot(graph, cluster, schedule);
-    case ExportFormat::kCsv:
+    default:
       break;
   }
   return Csv(graph, cluster, schedule);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "io/printable.h"
+#include "io/text/unicode.h"
 #include "place/topology.h"
 #include "place/units.h"
 
@@ -28,6 +29,12 @@ void CheckBytes(int64_t bytes, const char* what, const std::string& where) {
   if (bytes < 0) throw DataError(fmt::format("{} is negative ({})", what, bytes), where);
   if (bytes > kMaxBytes)
     throw DataError(fmt::format("{} of {} bytes is too large", what, bytes), where);
+}
+
+// Graph files are UTF-8; models may hold any bytes.
+void CheckText(std::string_view text, const char* what, const std::string& where) {
+  if (!text::IsValidUtf8(text))
+    throw DataError(fmt::format("{} is not UTF-8: {}", what, io::Quoted(text)), where);
 }
 
 // The port in "name:3"; -1 when the tensor is not named like one.
@@ -75,6 +82,9 @@ std::string GraphBuilder::Where(const std::string& place) const { return source_
 int32_t GraphBuilder::AddOp(Op op, const std::string& place) {
   if (op.name.empty()) throw DataError("an operator without a name", Where(place));
   const std::string where = Where(fmt::format("{} ('{}')", place, io::Printable(op.name)));
+  CheckText(op.name, "the name", Where(place));
+  CheckText(op.type, "the type", where);
+  for (const std::string& group : op.groups) CheckText(group, "a group", where);
   CheckTime(op.us, "the time", where);
   for (double us : op.us_on) CheckTime(us, "the time on a device", where);
   if (!graph.ops.empty() && op.us_on.size() != graph.ops[0].us_on.size())
@@ -117,6 +127,7 @@ void GraphBuilder::AddUse(int32_t src, int32_t dst, const std::string& tensor, d
   const auto [entry, added] = tensor_of_.emplace(fmt::format("{}/{}", src, tensor),
                                                  static_cast<int32_t>(graph.tensors.size()));
   if (added) {
+    CheckText(tensor, "the tensor", Where(edge));
     Tensor t{.producer = src, .bytes = whole, .us = us};
     t.control = !tensor.empty() && tensor[0] == '^';
     if (!t.control) t.port = PortOf(tensor, producer.name);
@@ -208,6 +219,8 @@ void GraphBuilder::CheckSums() const {
 
 Graph GraphBuilder::Build() {
   if (graph.ops.empty()) throw DataError("the graph has no operators", source_);
+  CheckText(graph.name, "the name of the graph", source_);
+  CheckText(graph.cost_source, "the source of the times", source_);
   SortEdges();
   CheckAcyclic();
   CheckSums();

@@ -89,8 +89,8 @@ class GraphBuilder {
  public:
   explicit GraphBuilder(std::string source) : source_(std::move(source)) {}
 
-  // Throws DataError: no name, a name twice, a time that is negative or not finite, a negative
-  // size.
+  // Throws DataError: no name, a name twice, text that is not UTF-8, a time that is negative or not
+  // finite, a negative size.
   int32_t AddOp(Op op, const std::string& place);
 
   // Operator by name, or by place throws DataError.

@@ -18,11 +18,13 @@ namespace {
 struct CompareCommandOptions {
   std::filesystem::path graph;
   place::DeviceOptions devices;
+  place::ImportOptions import;
   place::PlaceOptions place;
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("graph", graph, "graph file");
     f.Section("devices", devices);
+    f.Section("import", import);
     f.Section("place", place);
   }
 };
@@ -91,7 +93,7 @@ run::Report MakeReport(const std::string& title, const std::vector<place::Member
 }
 
 int RunCompare(const CompareCommandOptions& options, const cli::Context& context) {
-  const place::Graph graph = place::ReadGraph(options.graph);
+  const place::Graph graph = place::ReadGraph(options.graph, options.import);
   place::Cluster cluster = options.devices.Make(graph, options.place.compat);
   cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
   const place::Problem problem(

@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "baechi-place/commands.h"
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "place/generate.h"
 #include "place/read_graph.h"
@@ -27,7 +26,7 @@ int RunGen(const GenCommandOptions& options, const cli::Context& context) {
     throw UsageError("the file exists", options.output.string(), "--force replaces it");
   const place::Graph graph =
       place::Generate(options.generate, static_cast<uint64_t>(context.common.seed));
-  if (!context.common.dry_run) WriteFileAtomically(options.output, place::GraphToJson(graph));
+  if (!context.common.dry_run) place::WriteGraph(options.output, graph);
   if (context.common.json) {
     fmt::print("{}\n",
                nlohmann::ordered_json({{"operators", graph.size()}, {"edges", graph.edges.size()}})

@@ -17,7 +17,7 @@ namespace {
 struct ImportCommandOptions {
   std::filesystem::path model_file;
   std::optional<std::filesystem::path> output;
-  place::ImportOptions model;
+  place::ImportOptions import;
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("model_file", model_file,
@@ -25,7 +25,7 @@ struct ImportCommandOptions {
     f("output", output,
       "graph file to write: .json, or .h5 for large ones; without: only a summary",
       cli::Letter('o'));
-    f.Section("model", model);
+    f.Section("import", import);
   }
 };
 
@@ -121,7 +121,7 @@ int RunImport(const ImportCommandOptions& options, const cli::Context& context) 
     throw UsageError("the file exists", options.output->string(), "--force replaces it");
   }
   place::ImportReport report;
-  const place::Graph graph = place::ReadGraph(options.model_file, options.model, &report);
+  const place::Graph graph = place::ReadGraph(options.model_file, options.import, &report);
   if (options.output && !context.common.dry_run) place::WriteGraph(*options.output, graph);
   const Totals totals = Sum(graph);
   if (context.common.json) {

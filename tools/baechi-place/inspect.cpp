@@ -21,10 +21,12 @@ namespace {
 struct InspectCommandOptions {
   std::filesystem::path graph;
   place::DeviceOptions devices;
+  place::ImportOptions import;
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("graph", graph, "graph file");
     f.Section("devices", devices);
+    f.Section("import", import);
   }
 };
 
@@ -77,7 +79,7 @@ std::string Bytes(const nlohmann::ordered_json& bytes) {
 }
 
 int RunInspect(const InspectCommandOptions& options, const cli::Context& context) {
-  const place::Graph graph = place::ReadGraph(options.graph);
+  const place::Graph graph = place::ReadGraph(options.graph, options.import);
   const place::Cluster cluster = options.devices.Make(graph);
   place::CheckDevices(graph, cluster);
   std::vector<GroupingFacts> groupings;

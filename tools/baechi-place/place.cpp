@@ -29,6 +29,7 @@ struct PlaceCommandOptions {
   std::optional<std::filesystem::path> output;
   bool trace = false;
   place::DeviceOptions devices;
+  place::ImportOptions import;
   place::PlaceOptions place;
 
   void Fields(cli::FieldVisitor& f) {
@@ -37,6 +38,7 @@ struct PlaceCommandOptions {
       cli::Letter('o'));
     f("trace", trace, "trace.json in --out: the plan for ui.perfetto.dev");
     f.Section("devices", devices);
+    f.Section("import", import);
     f.Section("place", place);
   }
 };
@@ -145,7 +147,7 @@ std::optional<int> CudaDevice(const cli::Context& context) {
 }
 
 int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
-  place::Graph graph = place::ReadGraph(options.graph);
+  place::Graph graph = place::ReadGraph(options.graph, options.import);
   const bool training = options.place.training.step == place::Step::kTraining;
   place::Cluster cluster = options.devices.Make(graph, options.place.compat);
   const auto seed = static_cast<uint64_t>(context.common.seed);

@@ -21,6 +21,7 @@ struct SimulateCommandOptions {
   std::filesystem::path graph, placement;
   bool trace = false;
   place::DeviceOptions devices;
+  place::ImportOptions import;
   place::Mode mode = place::Mode::kInfer;
   place::Optimizer optimizer = place::Optimizer::kAdam;
   int64_t allocator_rounding = 512;
@@ -35,6 +36,7 @@ struct SimulateCommandOptions {
     f("allocator_rounding", allocator_rounding, "every tensor takes a multiple of this many bytes",
       cli::Between(1, 1 << 30));
     f.Section("devices", devices);
+    f.Section("import", import);
   }
 };
 
@@ -74,7 +76,7 @@ void Print(const place::Problem& problem, const place::Evaluated& result) {
 }
 
 int RunSimulate(const SimulateCommandOptions& options, const cli::Context& context) {
-  place::Graph graph = place::ReadGraph(options.graph);
+  place::Graph graph = place::ReadGraph(options.graph, options.import);
   place::MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   if (const auto step = place::ReadStepOptions(options.placement)) {
     graph = place::BuildTrainingStep(graph, *step);

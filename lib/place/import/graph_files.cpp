@@ -4,19 +4,36 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "io/mapped_file.h"
+#include "place/import/dot_graph.h"
+#include "place/import/hdf5_graph.h"
 #include "place/onnx/read_onnx.h"
 #include "place/read_graph.h"
+#include "place/tensorflow/read_graph_def.h"
 
 namespace orchard::place {
 namespace {
 
-enum class Kind { kJson, kOnnx };
+enum class Kind { kJson, kHdf5, kDot, kOnnx, kGraphDef };
 
+// What the first bytes say; protocol buffers do not say what they are, so names help.
 Kind KindOf(std::string_view bytes, const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
+  if (bytes.starts_with("\x89HDF\r\n\x1a\n")) return Kind::kHdf5;
+  if (bytes.starts_with("PK\x03\x04")) {
+    throw DataError("an archive, as PyTorch writes; graphs are not read from it here",
+                    path.string(), "export the model to ONNX with torch.onnx.export");
+  }
   if (extension == ".onnx") return Kind::kOnnx;
+  if (extension == ".pbtxt" || extension == ".prototxt") {
+    throw DataError("a protocol buffer as text", path.string(),
+                    "write the binary form: tf.io.write_graph(..., as_text=False)");
+  }
+  if (extension == ".pb") return Kind::kGraphDef;
+  if (extension == ".dot" || extension == ".gv") return Kind::kDot;
   const size_t text = bytes.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
-  if (text != bytes.npos && bytes[text] == '{') return Kind::kJson;
+  const std::string_view word = text == bytes.npos ? "" : bytes.substr(text);
+  if (word.starts_with('{')) return Kind::kJson;
+  if (word.starts_with("digraph") || word.starts_with("strict")) return Kind::kDot;
   if (bytes.starts_with('\x08')) return Kind::kOnnx;  // the IR version, which comes first
   return Kind::kJson;
 }
@@ -33,16 +50,24 @@ Graph ReadGraph(const std::filesystem::path& path, const ImportOptions& options,
     const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()),
                                  file.bytes().size());
     kind = KindOf(bytes, path);
-    if (kind == Kind::kJson) {
-      found.format = "JSON";
-      return ParseGraph(bytes, path.string());
+    if (kind == Kind::kJson || kind == Kind::kDot) {
+      found.format = kind == Kind::kJson ? "JSON" : "Graphviz";
+      return kind == Kind::kJson ? ParseGraph(bytes, path.string())
+                                 : ParseDot(bytes, path.string());
     }
   }
-  return onnx::ReadOnnx(path, options, found);
+  if (kind == Kind::kOnnx) return onnx::ReadOnnx(path, options, found);
+  if (kind == Kind::kGraphDef) return tensorflow::ReadGraphDef(path, options, found);
+  found.format = "HDF5";
+  return ReadHdf5Graph(path);
 }
 
 void WriteGraph(const std::filesystem::path& path, const Graph& graph) {
-  WriteFileAtomically(path, GraphToJson(graph));
+  if (path.extension() == ".h5" || path.extension() == ".hdf5") {
+    WriteHdf5Graph(path, graph);
+  } else {
+    WriteFileAtomically(path, GraphToJson(graph));
+  }
 }
 
 }  // namespace orchard::place

@@ -10,8 +10,8 @@
 
 namespace orchard::place {
 
-// Section `model` of every command that reads a graph. Files that hold a graph already (JSON, HDF5,
-// Graphviz) need none of it.
+// Section `import` of every command that reads a graph. Files that hold a graph already (JSON,
+// HDF5, Graphviz) need none of it.
 struct ImportOptions {
   std::string preset = "rtx2080";
   std::vector<std::string> dim;

@@ -41,14 +41,32 @@ int64_t ParseCount(std::string_view text, std::string_view key, const ProtobufSo
   return value;
 }
 
-// SparseTensorProto: the values that are stored, and as many indices.
+int64_t CountElements(const std::vector<int64_t>& dims, const std::string& where) {
+  int64_t elements = 1;
+  for (int64_t dim : dims) {
+    if (dim < 0 || dim > kMaxElements)
+      throw DataError(fmt::format("a dimension is {}", dim), where);
+    if (__builtin_mul_overflow(elements, dim, &elements) || elements > kMaxElements)
+      throw DataError("the tensor has more than 2^60 elements", where);
+  }
+  return elements;
+}
+
+// SparseTensorProto: counted as the dense tensor that a runtime makes of it.
 TensorInfo ParseSparse(std::string_view bytes, const ProtobufSource& source) {
   TensorInfo values;
+  std::vector<int64_t> dims;
   ProtobufMessage m(bytes, source);
   while (m.Next()) {
     if (m.field() == 1) values = ParseTensor(m.Bytes(), source);
+    if (m.field() == 3) m.AppendInts(dims);
   }
+  values.dims = std::move(dims);
+  values.elements = CountElements(values.dims, source.Where(bytes.data()));
+  if (ElementBits(values.element) == 0)
+    throw DataError("a sparse tensor without values", source.Where(bytes.data()));
   values.bytes = bytes;
+  values.sparse = true;
   return values;
 }
 
@@ -302,15 +320,7 @@ TensorInfo ParseTensor(std::string_view bytes, const ProtobufSource& source) {
       source.Where(bytes.data()) + " (tensor " + io::Quoted(tensor.name) + ")";
   if (ElementBits(tensor.element) == 0)
     throw DataError(fmt::format("element type {} is not known", tensor.element), where);
-  tensor.elements = 1;
-  for (int64_t dim : tensor.dims) {
-    if (dim < 0 || dim > kMaxElements)
-      throw DataError(fmt::format("a dimension is {}", dim), where);
-    if (__builtin_mul_overflow(tensor.elements, dim, &tensor.elements) ||
-        tensor.elements > kMaxElements) {
-      throw DataError("the tensor has more than 2^60 elements", where);
-    }
-  }
+  tensor.elements = CountElements(tensor.dims, where);
   const auto size = static_cast<uint64_t>(tensor.ByteSize());
   if (tensor.has_raw && raw_size != size && tensor.element != kString)
     throw DataError(fmt::format("{} bytes of values where {} are needed", raw_size, size), where);

@@ -57,6 +57,7 @@ struct TensorInfo {
   std::string_view bytes, name;
   int32_t element = kUndefined;
   std::vector<int64_t> dims;
+  bool sparse = false;  // `bytes` is a SparseTensorProto
   bool has_raw = false;
   bool external = false;      // the values lie in another file
   std::string_view location;  // of that file, relative to the model's folder
@@ -97,7 +98,7 @@ struct Node {
 struct GraphInfo {
   std::string_view name;
   std::vector<Node> nodes;
-  std::vector<TensorInfo> initializers;  // sparse ones with the size of their stored values
+  std::vector<TensorInfo> initializers;  // sparse ones too
   std::vector<ValueInfo> inputs, outputs, values;
 };
 

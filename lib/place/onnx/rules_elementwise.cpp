@@ -113,7 +113,7 @@ constexpr OpRule kRules[] = {
     {"Clip", LikeFirst, PerOutput<1>, kSavesInputs},
     {"CumSum", LikeFirst, PerOutput<1>},
     {"CumProd", LikeFirst, PerOutput<1>, kSavesInputs},
-    {"Dropout", Dropout, Nothing, kView},
+    {"Dropout", Dropout, Nothing, kView | kEveryRun},
     {"PRelu", LikeFirst, PerOutput<1>, kSavesInputs},
     {"Add", Several, PerOutput<1>},
     {"BitShift", Several, PerOutput<1>},

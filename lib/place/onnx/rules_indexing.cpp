@@ -48,11 +48,13 @@ void GatherND(OpCall& call) {
 }
 
 void OneHot(OpCall& call) {
-  const auto depth = call.Values(1);
   if (!call.Ranked(0)) return call.Set(0, call.ElementOf(2), std::nullopt);
   Shape out = call.ShapeOf(0);
-  const int64_t size = depth && depth->size() == 1 ? (*depth)[0] : static_cast<int64_t>(kOpen);
-  if (size < kOpen) call.Fail("the depth is negative");
+  int64_t size = kOpen;
+  if (const auto& depth = call.In(1).constant; depth && depth->size() == 1) {
+    if (!(depth->At(0) >= 0 && depth->At(0) < 1e15)) call.Fail("the depth is out of range");
+    size = static_cast<int64_t>(depth->At(0));  // any type of number
+  }
   const auto axis = call.Axis(call.Int("axis", -1), out.size() + 1);
   out.insert(out.begin() + static_cast<std::ptrdiff_t>(axis), size);
   call.Set(0, call.ElementOf(2), out);

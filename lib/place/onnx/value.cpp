@@ -149,7 +149,8 @@ std::string Describe(const Value& value) {
 
 std::shared_ptr<const Constant> ReadConstant(const TensorInfo& tensor,
                                              const ProtobufSource& source) {
-  if (tensor.external || tensor.elements > kMaxConstant || !IsNumber(tensor.element))
+  if (tensor.external || tensor.sparse || tensor.elements > kMaxConstant ||
+      !IsNumber(tensor.element))
     return nullptr;
   auto constant = std::make_shared<Constant>();
   if (!tensor.has_raw) {
@@ -161,7 +162,6 @@ std::shared_ptr<const Constant> ReadConstant(const TensorInfo& tensor,
   while (m.Next()) {
     if (m.field() == 9) raw = m.Bytes();
   }
-  if (static_cast<int64_t>(raw.size()) != tensor.ByteSize()) return nullptr;  // a sparse tensor
   for (int64_t i = 0; i < tensor.elements; ++i) AppendRaw(tensor.element, raw.data(), i, *constant);
   return constant;
 }
