@@ -168,29 +168,28 @@ class PartsExport {
     }
   }
 
-  // ValueInfoProto of a value between parts: the file's own, else its element type alone.
+  // ValueInfoProto of a value between parts: the file's own, else its type with
+  // open sizes, so that the part runs whatever sizes the graph was made for.
   std::string TypeOf(std::string_view name) {
     if (const auto found = types_.find(name);
         found != types_.end() && !found->second->bytes.empty()) {
       const ValueInfo& info = *found->second;
-      if (!info.is_tensor || info.element != kUndefined) return std::string(info.bytes);
+      if (!info.is_tensor || (info.element != kUndefined && info.has_shape))
+        return std::string(info.bytes);
     }
-    int32_t element = kUndefined;
-    if (const auto weight = weights_.find(name); weight != weights_.end()) {
-      element = weight->second->element;
-    } else {
-      if (!inference_) {
-        ImportReport report;
-        inference_ = std::make_unique<Inference>(model_, options_, report);
-      }
-      if (const Value* value = inference_->Find(name)) element = value->element;
+    if (const auto weight = weights_.find(name); weight != weights_.end())
+      return TensorValueInfo(name, weight->second->element, weight->second->dims.size());
+    if (!inference_) {
+      ImportReport report;
+      inference_ = std::make_unique<Inference>(model_, options_, report);
     }
-    if (element == kUndefined) {
+    const Value* value = inference_->Find(name);
+    if (!value || value->element == kUndefined || !value->shape) {
       throw DataError(
           "the type of the value " + io::Quoted(name) + " between two parts is not known",
           model_.source.name, "run onnx.shape_inference on the model");
     }
-    return TensorValueInfo(name, element);
+    return TensorValueInfo(name, value->element, value->shape->size());
   }
 
   std::string Manifest(const std::string& file) const {

@@ -41,7 +41,6 @@ class CallBody {
     std::string text;
     protozero::pbf_writer writer(text);
     ProtobufMessage m(bytes, source_);
-    bool named = false;
     while (m.Next()) {
       switch (m.field()) {
         case 1:
@@ -49,8 +48,8 @@ class CallBody {
           writer.add_string(m.field(), Renamed(m.Bytes()));
           break;
         case 3:
-          writer.add_string(3, prefix_ + std::string(m.Bytes()));
-          named = true;
+          if (const std::string_view name = m.Bytes(); !name.empty())
+            writer.add_string(3, prefix_ + std::string(name));
           break;
         case 5:
           AddAttribute(writer, m.Bytes());
@@ -60,7 +59,6 @@ class CallBody {
           break;
       }
     }
-    if (!named) writer.add_string(3, prefix_);
     return text;
   }
 

@@ -108,9 +108,11 @@ void AddOpsets(const Model& model, ByteRope& rope) {
 
 std::string PartFile(int32_t k) { return fmt::format("part_{}.onnx", k); }
 
-std::string TensorValueInfo(std::string_view name, int32_t element) {
-  std::string tensor, type, info;
+std::string TensorValueInfo(std::string_view name, int32_t element, size_t axes) {
+  std::string shape, tensor, type, info;
+  for (size_t i = 0; i < axes; ++i) protozero::pbf_writer(shape).add_string(1, "");
   protozero::pbf_writer(tensor).add_int32(1, element);
+  protozero::pbf_writer(tensor).add_string(2, shape);
   protozero::pbf_writer(type).add_string(1, tensor);
   protozero::pbf_writer writer(info);
   writer.add_string(1, name.data(), name.size());
@@ -137,7 +139,7 @@ uint64_t PartWriter::Write(const Part& part, int32_t k, const fs::path& director
       graph.Field(tensor->sparse ? 15 : 5, tensor->bytes);
     }
     if (model_.ir_version < kWeightsAreInputs)
-      weight_inputs.push_back(TensorValueInfo(tensor->name, tensor->element));
+      weight_inputs.push_back(TensorValueInfo(tensor->name, tensor->element, tensor->dims.size()));
   }
   for (const std::string& info : part.inputs) graph.Field(11, info);
   for (std::string& info : weight_inputs) {

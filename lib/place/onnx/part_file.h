@@ -22,8 +22,8 @@ struct Part {
 
 std::string PartFile(int32_t k);  // "part_3.onnx"
 
-// ValueInfoProto of a tensor whose shape is not said.
-std::string TensorValueInfo(std::string_view name, int32_t element);
+// ValueInfoProto of a tensor with so many axes, whose sizes are left open.
+std::string TensorValueInfo(std::string_view name, int32_t element, size_t axes);
 
 class PartWriter {
  public:

@@ -29,6 +29,7 @@ class GraphMaker {
 
   Graph Run() {
     for (const std::string& name : names_) taken_.insert(name);
+    FindViews();
     FindReaders();
     AddInputs();
     for (int32_t i : inference_.order()) {
@@ -54,12 +55,32 @@ class GraphMaker {
     std::vector<std::string_view> reads;
     std::unordered_set<std::string_view> seen;
     for (std::string_view name : node.inputs) {
-      if (!name.empty() && seen.insert(name).second) reads.push_back(name);
+      if (!name.empty() && seen.insert(Weight(name)).second) reads.push_back(Weight(name));
     }
     for (std::string_view name : Captures(node)) {
-      if (seen.insert(name).second) reads.push_back(name);
+      if (seen.insert(Weight(name)).second) reads.push_back(Weight(name));
     }
     return reads;
+  }
+
+  // The weight that a value is another view of; any other value itself.
+  std::string_view Weight(std::string_view name) const {
+    const auto found = weight_of_.find(name);
+    return found == weight_of_.end() ? name : found->second;
+  }
+
+  // A transposed or reshaped weight is that weight: tied weights are often read so.
+  void FindViews() {
+    for (int32_t i : inference_.order()) {
+      const Node& node = model_.graph.nodes[i];
+      const NodeFacts& facts = inference_.nodes()[i];
+      const bool view = (facts.flags & kView) != 0 || node.op_type == "Transpose";
+      if (!facts.folded || !view || !node.standard() || node.inputs.empty()) continue;
+      const Value* from = node.inputs[0].empty() ? nullptr : inference_.Find(node.inputs[0]);
+      if (!from || !from->load_time || node.outputs[0].empty()) continue;
+      if (facts.outputs[0].Bytes() == from->Bytes())
+        weight_of_[node.outputs[0]] = Weight(node.inputs[0]);
+    }
   }
 
   void FindReaders() {
@@ -166,6 +187,7 @@ class GraphMaker {
   std::vector<std::string> names_;
   std::unordered_set<std::string> taken_;
   GraphBuilder builder_;
+  std::unordered_map<std::string_view, std::string_view> weight_of_;
   std::unordered_set<std::string_view> read_;              // by any node
   std::unordered_map<std::string_view, int32_t> readers_;  // that are operators
   std::unordered_set<std::string_view> saved_;             // some reader's backward needs it
