@@ -138,7 +138,8 @@ void AddImport(cli::Program& program) {
   program.Add<ImportCommandOptions>(
       {.name = "import",
        .summary = "turns a model (ONNX, TensorFlow, Graphviz) into a graph with times and sizes",
-       .example = "baechi-place import data/graphs/transformer_block.onnx --dim batch=8 -o g.json"},
+       .example = "baechi-place import data/graphs/two_towers.onnx --dim batch=32 --dim words=64 "
+                  "-o towers.json"},
       RunImport);
 }
 

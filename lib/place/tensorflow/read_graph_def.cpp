@@ -181,6 +181,9 @@ class GraphMaker {
         ++known_;
         ++report_.stated_shapes;
       } else {
+        const auto shape = ShapeOf(node, k);
+        if (shape && !shape->empty() && (*shape)[0] < 0 && ElementBytes(TypeOf(node, k)) > 0)
+          ++open_;
         out.push_back(kUnknownBytes);
         ++unknown_;
       }
@@ -238,6 +241,10 @@ class GraphMaker {
   }
 
   void Report() {
+    if (open_ > 0 && batch_ < 0) {
+      throw UsageError(fmt::format("the graph leaves the first axis of {} outputs open", open_),
+                       graph_.source.name, "give --dim batch=8");
+    }
     report_.nodes = static_cast<int64_t>(graph_.nodes.size());
     if (traces_.empty() ? unknown_ > known_ : known_ == 0) {
       throw DataError(
@@ -267,7 +274,7 @@ class GraphMaker {
   std::unordered_map<std::string_view, int32_t> index_;
   std::unordered_set<std::string_view> heads_;  // nodes that groups are called after
   std::vector<int32_t> ports_;                  // outputs that are read
-  int64_t known_ = 0, unknown_ = 0, untraced_ = 0, loops_ = 0;
+  int64_t known_ = 0, unknown_ = 0, open_ = 0, untraced_ = 0, loops_ = 0;
 };
 
 }  // namespace

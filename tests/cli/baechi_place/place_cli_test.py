@@ -8,6 +8,7 @@ from orchard_process import BIN, SOURCE, ProgramTest, run
 
 PROGRAM = BIN / "baechi-place"
 GNMT = SOURCE / "data" / "graphs" / "gnmt_v2.json"
+TOWERS = SOURCE / "data" / "graphs" / "two_towers.onnx"
 SMALL = SOURCE / "data" / "graphs" / "workloads" / "gnmt_inference_layers.json"
 FAST = ["--no-progress", "--refine-steps", "10"]
 
@@ -108,6 +109,44 @@ class BaechiPlaceTest(ProgramTest):
             self.assertEqual(placed["operators"], made["operators"])
         self.assert_fails(run(PROGRAM, "gen", self.dir / "x.json", "--shape", "inception-v3", "--heads", 2), 2, "inception-v3", "--heads")
         self.assert_fails(run(PROGRAM, "gen", self.dir / "x.json", "--shape", "gnmt", "--preset", "v10"), 2, "v100")
+
+    def test_a_model_in_onnx_goes_in_and_out(self):
+        sizes = ["--dim", "batch=8", "--dim", "words=16"]
+        result = run(PROGRAM, "import", TOWERS)
+        self.assert_fails(result, 2, "batch, words", "--dim batch=8 --dim words=8")
+        graph = self.dir / "towers.h5"
+        summary = self.json_of(run(PROGRAM, "import", TOWERS, "-o", graph, "--json", *sizes))
+        self.assertGreater(summary["dense_flops"], 0.9 * summary["flops"])
+        placed = self.dir / "p.json"
+        first = self.json_of(run(PROGRAM, "place", TOWERS, "-o", placed, "--json", *sizes, *FAST))
+        again = self.json_of(run(PROGRAM, "simulate", graph, placed, "--json"))
+        self.assertEqual(first["makespan_us"], again["makespan_us"])
+        parts = self.dir / "parts"
+        self.assert_works(run(PROGRAM, "export", TOWERS, placed, "--to", "onnx-parts", "-o", parts, *sizes))
+        manifest = json.loads((parts / "manifest.json").read_text())
+        self.assertTrue(all((parts / part["file"]).is_file() for part in manifest["parts"]))
+        self.assert_works(run(PROGRAM, "export", graph, placed, "--to", "onnx-annotated", "--model", TOWERS, "-o", self.dir / "a.onnx"))
+        self.assert_fails(run(PROGRAM, "export", graph, placed, "--to", "onnx-parts", "-o", parts), 2, "--model")
+        self.assert_fails(run(PROGRAM, "export", TOWERS, placed, "--to", "onnx-parts", "-o", SOURCE, "--force", *sizes), 2, "no directory of ONNX parts")
+
+    def test_graphviz_of_a_placement_is_the_graph(self):
+        path, dot = self.dir / "p.json", self.dir / "g.dot"
+        self.assert_works(run(PROGRAM, "place", SMALL, "-o", path, *FAST))
+        self.assert_works(run(PROGRAM, "export", SMALL, path, "--to", "dot", "-o", dot))
+        devices = ["--devices", len(json.loads(path.read_text())["devices"])]
+        found = self.json_of(run(PROGRAM, "simulate", dot, path, "--json", *devices))
+        self.assertEqual(found["makespan_us"], json.loads(path.read_text())["makespan_us"])
+
+    def test_damaged_models_are_exit_3(self):
+        whole = TOWERS.read_bytes()
+        sizes = ["--dim", "batch=8", "--dim", "words=16"]
+        for length in (0, 1, 100, len(whole) // 2, len(whole) - 30):
+            path = self.dir / "cut.onnx"
+            path.write_bytes(whole[:length])
+            self.assert_fails(run(PROGRAM, "import", path, *sizes), 3, "cut.onnx")
+        path = self.dir / "noise.pb"
+        path.write_bytes(bytes(range(256)))
+        self.assert_fails(run(PROGRAM, "import", path), 3, "noise.pb")
 
     def test_usage(self):
         self.assert_fails(run(PROGRAM, "place", SMALL, "--devices", "0"), 2, "0 devices")
