@@ -55,4 +55,19 @@ class ProtobufMessage {
   bool pending_ = false;
 };
 
+// Calls `visit(number, bytes)` for every field of a message, its number and length included in the
+// bytes: what copies a message changes some fields and passes on the others.
+template <class Visit>
+void EachField(std::string_view message, const ProtobufSource& source, Visit&& visit) {
+  ProtobufMessage m(message, source);
+  bool more = m.Next();
+  while (more) {
+    const uint32_t number = m.field();
+    const char* begin = m.begin();
+    more = m.Next();
+    const char* end = more ? m.begin() : message.data() + message.size();
+    visit(number, std::string_view(begin, static_cast<size_t>(end - begin)));
+  }
+}
+
 }  // namespace orchard::place

@@ -14,20 +14,6 @@ namespace {
 constexpr uint32_t kModelGraph = 7, kGraphNode = 1, kNodeDoc = 6, kNodeMetadata = 9;
 constexpr int64_t kFirstMetadataVersion = 10;
 
-// The fields of a message one by one, as they lie there.
-template <class Visit>
-void EachField(std::string_view bytes, const ProtobufSource& source, Visit&& visit) {
-  ProtobufMessage m(bytes, source);
-  bool more = m.Next();
-  while (more) {
-    const uint32_t number = m.field();
-    const char* begin = m.begin();
-    more = m.Next();
-    const char* end = more ? m.begin() : bytes.data() + bytes.size();
-    visit(number, std::string_view(begin, static_cast<size_t>(end - begin)));
-  }
-}
-
 // The node with its device, as a field of the graph.
 void AddNode(const Node& node, const std::string& device, int64_t ir_version,
              const ProtobufSource& source, ByteRope& graph) {

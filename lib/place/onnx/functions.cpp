@@ -104,16 +104,9 @@ class CallBody {
 
   // Fields of a message as they are, without those of one number.
   void CopyAllBut(std::string_view bytes, uint32_t field, std::string& text) const {
-    ProtobufMessage m(bytes, source_);
-    const char* begin = bytes.data();
-    bool more = m.Next();
-    while (more) {
-      const uint32_t number = m.field();
-      more = m.Next();
-      const char* end = more ? m.begin() : bytes.data() + bytes.size();
-      if (number != field) text.append(begin, end);
-      begin = end;
-    }
+    EachField(bytes, source_, [&](uint32_t number, std::string_view raw) {
+      if (number != field) text += raw;
+    });
   }
 
   std::string WithGraphs(std::string_view bytes) const {

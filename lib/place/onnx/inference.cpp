@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <set>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -163,48 +162,21 @@ void Inference::SetInputs() {
                    model_.source.name, "give " + flags);
 }
 
-// Kahn's algorithm; a file in the right order keeps it.
 void Inference::Order() {
   const auto& nodes = model_.graph.nodes;
-  std::unordered_map<std::string_view, int32_t> producer;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    for (std::string_view output : nodes[i].outputs) {
-      if (!output.empty()) producer[output] = static_cast<int32_t>(i);
+  const auto producers = Producers(model_.graph);
+  for (const Node& node : nodes) {
+    for (std::string_view name : ValuesRead(node)) {
+      if (scope_->values.contains(name) || producers.contains(name)) continue;
+      throw DataError("reads " + io::Quoted(name) + ", which nothing makes", Where(node));
     }
   }
-  std::vector<std::vector<int32_t>> readers(nodes.size());
-  std::vector<int32_t> waiting(nodes.size(), 0);
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    std::vector<std::string_view> reads = nodes[i].inputs;
-    const auto captured = Captures(nodes[i]);
-    reads.insert(reads.end(), captured.begin(), captured.end());
-    for (std::string_view name : reads) {
-      if (name.empty() || scope_->values.contains(name)) continue;
-      const auto found = producer.find(name);
-      if (found == producer.end()) {
-        throw DataError("reads " + io::Quoted(name) + ", which nothing makes", Where(nodes[i]));
-      }
-      readers[found->second].push_back(static_cast<int32_t>(i));
-      ++waiting[i];
-    }
-  }
-  std::set<int32_t> ready;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (waiting[i] == 0) ready.insert(static_cast<int32_t>(i));
-  }
-  while (!ready.empty()) {
-    const int32_t i = *ready.begin();
-    ready.erase(ready.begin());
-    order_.push_back(i);
-    for (int32_t reader : readers[i]) {
-      if (--waiting[reader] == 0) ready.insert(reader);
-    }
-  }
+  order_ = RunningOrder(model_.graph, producers);
   if (order_.size() == nodes.size()) return;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (waiting[i] > 0)
-      throw DataError("the graph has a cycle through or before this node", Where(nodes[i]));
-  }
+  std::vector<bool> runs(nodes.size(), false);
+  for (int32_t i : order_) runs[i] = true;
+  const auto stuck = std::find(runs.begin(), runs.end(), false) - runs.begin();
+  throw DataError("the graph has a cycle through or before this node", Where(nodes[stuck]));
 }
 
 // A node is no operator when all it makes is known at load time and stays inside.

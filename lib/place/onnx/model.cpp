@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -453,6 +454,56 @@ std::vector<std::string_view> Captures(const Node& node) {
     for (const auto& graph : attribute.graphs) AddFree(*graph, free, seen);
   }
   return free;
+}
+
+std::vector<std::string_view> ValuesRead(const Node& node) {
+  std::vector<std::string_view> reads;
+  std::unordered_set<std::string_view> seen;
+  for (std::string_view name : node.inputs) {
+    if (!name.empty() && seen.insert(name).second) reads.push_back(name);
+  }
+  for (std::string_view name : Captures(node)) {
+    if (seen.insert(name).second) reads.push_back(name);
+  }
+  return reads;
+}
+
+std::unordered_map<std::string_view, int32_t> Producers(const GraphInfo& graph) {
+  std::unordered_map<std::string_view, int32_t> producers;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    for (std::string_view output : graph.nodes[i].outputs) {
+      if (!output.empty()) producers[output] = static_cast<int32_t>(i);
+    }
+  }
+  return producers;
+}
+
+std::vector<int32_t> RunningOrder(const GraphInfo& graph,
+                                  const std::unordered_map<std::string_view, int32_t>& producers) {
+  const auto& nodes = graph.nodes;
+  std::vector<std::vector<int32_t>> readers(nodes.size());
+  std::vector<int32_t> waiting(nodes.size(), 0), order;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    for (std::string_view name : ValuesRead(nodes[i])) {
+      const auto made = producers.find(name);
+      if (made == producers.end()) continue;
+      readers[made->second].push_back(static_cast<int32_t>(i));
+      ++waiting[i];
+    }
+  }
+  std::set<int32_t> ready;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (waiting[i] == 0) ready.insert(static_cast<int32_t>(i));
+  }
+  while (!ready.empty()) {
+    const int32_t i = *ready.begin();
+    ready.erase(ready.begin());
+    order.push_back(i);
+    for (int32_t reader : readers[i]) {
+      if (--waiting[reader] == 0) ready.insert(reader);
+    }
+  }
+  return order;
 }
 
 }  // namespace orchard::place::onnx

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "place/import/protobuf.h"
@@ -137,6 +138,17 @@ ValueInfo ParseValueInfo(std::string_view bytes, const ProtobufSource& source);
 // A name for every node of the main graph: its own where it has one and no other node has it, else
 // that of its first output; made different from all others by a number where need be.
 std::vector<std::string> NodeNames(const GraphInfo& graph);
+
+// What a node reads, each value once: inputs and what its subgraphs take from outside.
+std::vector<std::string_view> ValuesRead(const Node& node);
+
+// Node that makes each value of the main graph.
+std::unordered_map<std::string_view, int32_t> Producers(const GraphInfo& graph);
+
+// An order in which the nodes can run: that of the file where it is one. The nodes of a cycle, and
+// those behind one, are missing.
+std::vector<int32_t> RunningOrder(const GraphInfo& graph,
+                                  const std::unordered_map<std::string_view, int32_t>& producers);
 
 // Values of the surrounding graphs that the subgraphs of `node` read, each once, in order.
 std::vector<std::string_view> Captures(const Node& node);

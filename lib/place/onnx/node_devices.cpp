@@ -1,69 +1,15 @@
 #include "place/onnx/node_devices.h"
 
-#include <fmt/format.h>
-
-#include <set>
-#include <unordered_set>
-
 #include "base/error.h"
-#include "io/printable.h"
 
 namespace orchard::place::onnx {
-namespace {
-
-// Node indices in an order in which they can run: that of the file where it is one.
-std::vector<int32_t> RunningOrder(const Model& model, const NodeDevices& nodes) {
-  const auto& list = model.graph.nodes;
-  std::vector<std::vector<int32_t>> readers(list.size());
-  std::vector<int32_t> waiting(list.size(), 0), order;
-  for (size_t i = 0; i < list.size(); ++i) {
-    for (std::string_view name : ValuesRead(list[i])) {
-      const auto found = nodes.producer.find(name);
-      if (found == nodes.producer.end()) continue;
-      readers[found->second].push_back(static_cast<int32_t>(i));
-      ++waiting[i];
-    }
-  }
-  std::set<int32_t> ready;
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (waiting[i] == 0) ready.insert(static_cast<int32_t>(i));
-  }
-  while (!ready.empty()) {
-    const int32_t i = *ready.begin();
-    ready.erase(ready.begin());
-    order.push_back(i);
-    for (int32_t reader : readers[i]) {
-      if (--waiting[reader] == 0) ready.insert(reader);
-    }
-  }
-  if (order.size() < list.size()) throw DataError("the graph has a cycle", model.source.name);
-  return order;
-}
-
-}  // namespace
-
-std::vector<std::string_view> ValuesRead(const Node& node) {
-  std::vector<std::string_view> reads;
-  std::unordered_set<std::string_view> seen;
-  for (std::string_view name : node.inputs) {
-    if (!name.empty() && seen.insert(name).second) reads.push_back(name);
-  }
-  for (std::string_view name : Captures(node)) {
-    if (seen.insert(name).second) reads.push_back(name);
-  }
-  return reads;
-}
-
 NodeDevices FindNodeDevices(const Model& model, const Graph& graph,
                             const std::vector<int32_t>& device) {
   NodeDevices nodes;
   const auto& list = model.graph.nodes;
-  for (size_t i = 0; i < list.size(); ++i) {
-    for (std::string_view output : list[i].outputs) {
-      if (!output.empty()) nodes.producer[output] = static_cast<int32_t>(i);
-    }
-  }
-  nodes.order = RunningOrder(model, nodes);
+  nodes.producer = Producers(model.graph);
+  nodes.order = RunningOrder(model.graph, nodes.producer);
+  if (nodes.order.size() < list.size()) throw DataError("the graph has a cycle", model.source.name);
   std::unordered_map<std::string_view, int32_t> op_of;
   size_t expected = 0;
   for (int32_t i = 0; i < graph.size(); ++i) {

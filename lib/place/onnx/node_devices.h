@@ -23,7 +23,4 @@ struct NodeDevices {
 NodeDevices FindNodeDevices(const Model& model, const Graph& graph,
                             const std::vector<int32_t>& device);
 
-// What a node reads: inputs and what its subgraphs take from outside, each once.
-std::vector<std::string_view> ValuesRead(const Node& node);
-
 }  // namespace orchard::place::onnx

@@ -150,22 +150,16 @@ uint64_t PartWriter::Write(const Part& part, int32_t k, const fs::path& director
   for (std::string_view info : part.inner) graph.Field(13, info);
 
   ByteRope rope;
-  ProtobufMessage m({model_.source.begin, model_.source.size}, model_.source);
-  bool more = m.Next();
-  const char* const end_of_file = model_.source.begin + model_.source.size;
-  while (more) {
-    const uint32_t field = m.field();
-    const char* begin = m.begin();
-    more = m.Next();
-    const char* end = more ? m.begin() : end_of_file;
-    constexpr uint32_t kGraph = 7, kOpsets = 8, kTraining = 20;
-    if (field == kGraph) {
-      rope.Message(kGraph, graph);
-      AddOpsets(model_, rope);
-    } else if (field != kOpsets && field != kTraining) {
-      rope.Borrow({begin, static_cast<size_t>(end - begin)});
-    }
-  }
+  EachField({model_.source.begin, model_.source.size}, model_.source,
+            [&](uint32_t field, std::string_view raw) {
+              constexpr uint32_t kGraph = 7, kOpsets = 8, kTraining = 20;
+              if (field == kGraph) {
+                rope.Message(kGraph, graph);
+                AddOpsets(model_, rope);
+              } else if (field != kOpsets && field != kTraining) {
+                rope.Borrow(raw);
+              }
+            });
   rope.Write(path);
   return rope.size() + external.Finish();
 }

@@ -50,14 +50,11 @@ class GraphMaker {
     int64_t bytes = 0;
   };
 
-  // What a node reads, each value once: inputs, and values that its subgraphs take from outside.
+  // What a node reads, each value once, views of a weight as the weight.
   std::vector<std::string_view> Reads(const Node& node) const {
     std::vector<std::string_view> reads;
     std::unordered_set<std::string_view> seen;
-    for (std::string_view name : node.inputs) {
-      if (!name.empty() && seen.insert(Weight(name)).second) reads.push_back(Weight(name));
-    }
-    for (std::string_view name : Captures(node)) {
+    for (std::string_view name : ValuesRead(node)) {
       if (seen.insert(Weight(name)).second) reads.push_back(Weight(name));
     }
     return reads;
