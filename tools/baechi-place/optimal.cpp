@@ -23,6 +23,7 @@ struct OptimalCommandOptions {
   double time_limit = 60;
   bool groups = true;
   place::DeviceOptions devices;
+  place::ImportOptions import;
   place::Mode mode = place::Mode::kInfer;
   place::Optimizer optimizer = place::Optimizer::kAdam;
   int64_t allocator_rounding = 512;
@@ -40,6 +41,7 @@ struct OptimalCommandOptions {
       cli::Between(1, 1 << 30));
     f("pin", pin, "operators that must be on a device: name=device");
     f.Section("devices", devices);
+    f.Section("import", import);
   }
 
   place::PlaceOptions Place() const {
@@ -77,7 +79,7 @@ void Print(const place::OptimalResult& result, const place::Cluster& cluster) {
 }
 
 int RunOptimal(const OptimalCommandOptions& options, const cli::Context& context) {
-  const place::Graph graph = place::ReadGraph(options.graph);
+  const place::Graph graph = place::ReadGraph(options.graph, options.import);
   const place::Cluster cluster = options.devices.Make(graph);
   if (options.output && std::filesystem::exists(*options.output) && !context.common.force &&
       !context.common.dry_run)

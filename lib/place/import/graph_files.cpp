@@ -20,8 +20,8 @@ Kind KindOf(std::string_view bytes, const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
   if (bytes.starts_with("\x89HDF\r\n\x1a\n")) return Kind::kHdf5;
   if (bytes.starts_with("PK\x03\x04")) {
-    throw DataError("an archive, as PyTorch writes; graphs are not read from it here",
-                    path.string(), "export the model to ONNX with torch.onnx.export");
+    throw DataError("an archive, as PyTorch writes, and no graph", path.string(),
+                    "baechi-place profile measures the model and writes its graph");
   }
   if (extension == ".onnx") return Kind::kOnnx;
   if (extension == ".pbtxt" || extension == ".prototxt") {
