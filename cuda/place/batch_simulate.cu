@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kThreads) MakespanKernel(BatchArgs a) {
   a.makespan[block * kBatchLanes + lane] = last;
 }
 
-__global__ void __launch_bounds__(kThreads) MemoryKernel(BatchArgs a, BatchMemory m) {
+__global__ void __launch_bounds__(kThreads, 8) MemoryKernel(BatchArgs a, BatchMemory m) {
   extern __shared__ int64_t shared[];
   auto* held = reinterpret_cast<place::BackwardMemory*>(shared) + threadIdx.x;
   const int64_t block = Candidate() / kBatchLanes;

@@ -55,7 +55,7 @@ ChainState Chain::Begin(const Problem& problem, Candidate start) {
       simulator.Run(state.current.device, ranked ? Dispatch::kPriority : Dispatch::kFifo);
   if (problem.memory_can_bind) {
     const MemoryUse use =
-        ReplayMemory(problem.sizes, problem.ops, simulator.Result(), problem.cluster.size());
+        ReplayMemory(problem.sizes, problem.ops, simulator.Result(false), problem.cluster.size());
     state.current_cost.excess = Excess(use.peak, problem.cluster);
   }
   state.best = state.current;
@@ -125,8 +125,8 @@ bool Chain::Measure(double most, RefineCost* cost, double* value) {
   if (cost->makespan > limit) return false;
   cost->excess = 0;
   if (problem_.memory_can_bind) {
-    const MemoryUse use =
-        ReplayMemory(problem_.sizes, problem_.ops, simulator_.Result(), problem_.cluster.size());
+    const MemoryUse use = ReplayMemory(problem_.sizes, problem_.ops, simulator_.Result(false),
+                                       problem_.cluster.size());
     cost->excess = Excess(use.peak, problem_.cluster);
   }
   *value = AnnealValue(*cost, smallest_);

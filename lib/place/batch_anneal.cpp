@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 #include "base/signals.h"
 #include "base/thread_pool.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr uint64_t kFirstStream = 1 << 20;  // of random numbers: beyond those of single chains
 constexpr int kExchanges = 20;              // times that the worst chains are replaced
 constexpr double kTellEvery = 0.2;          // seconds between calls of `progress`
+constexpr int64_t kArrivalsEvery = 4;       // moves between orders of arrival
 constexpr int32_t kOrderEvery = 2;          // of the batches, one of so many changes the order
 
 double Now() {
@@ -80,7 +82,10 @@ class BlockChain {
             static_cast<uint8_t>(current_.device[op]);
     }
     if (chosen < 0) {
-      if (order_move_.first >= 0) Shift(order_move_.second, order_move_.first);
+      if (order_move_.first >= 0) {
+        Shift(order_move_.second, order_move_.first);
+        ordered_ = true;
+      }
       return;
     }
     for (const auto& [op, to] : moved_[chosen]) {
@@ -90,8 +95,13 @@ class BlockChain {
     }
     cost_ = cost;
     value_ = AnnealValue(cost_, smallest_);
+    // The memory estimate holds for the order that was simulated.
+    if (!problem_.memory_can_bind && ++accepted_ % kArrivalsEvery == 0) TakeArrivals();
     if (cost_ < best_.cost) Keep();
   }
+
+  // Whether the order has changed since the last call.
+  bool TakeOrdered() { return std::exchange(ordered_, false); }
 
   const RefineCost& best_cost() const { return best_.cost; }
   const Candidate& best() const { return best_.candidate; }
@@ -119,6 +129,19 @@ class BlockChain {
     return cost;
   }
 
+  // Takes the order in which devices would serve who is ready first, where that is no slower: the
+  // order of the plan was made for other devices.
+  void TakeArrivals() {
+    const Time makespan = simulator_.Run(current_.device, Dispatch::kFifo, {}, {}, cost_.makespan);
+    if (makespan > cost_.makespan) return;
+    const std::vector<int32_t> order = OrderByStart(problem_.ops, simulator_.Result());
+    std::copy(order.begin(), order.end(), batch_.Order(block_).begin());
+    for (size_t r = 0; r < order.size(); ++r) current_.rank[order[r]] = static_cast<int32_t>(r);
+    cost_.makespan = makespan;
+    value_ = AnnealValue(cost_, smallest_);
+    ordered_ = true;
+  }
+
   void Keep() {
     const RefineCost cost = problem_.memory_can_bind ? Exact(current_) : cost_;
     if (cost < best_.cost) best_ = {current_, cost};
@@ -128,6 +151,7 @@ class BlockChain {
     current_ = found.candidate;
     cost_ = found.cost;
     value_ = AnnealValue(cost_, smallest_);
+    ordered_ = true;
     const std::span<int32_t> order = batch_.Order(block_);
     const std::span<uint8_t> devices = batch_.Devices(block_);
     for (int32_t i = 0; i < problem_.ops.size(); ++i) {
@@ -152,6 +176,7 @@ class BlockChain {
     const int32_t to = low + random_.Below(high - low + 1);
     if (to == from) return;
     Shift(from, to);
+    ordered_ = true;
     order_move_ = {from, to};
   }
 
@@ -178,6 +203,8 @@ class BlockChain {
   double value_ = 0, start_value_ = 0, temperature_ = 0;
   Found best_;
   std::vector<std::pair<int32_t, int32_t>> moved_[kBatchLanes];  // operators and where to
+  bool ordered_ = false;
+  int64_t accepted_ = 0;
   bool tried_[kBatchLanes] = {};
   double most_[kBatchLanes] = {};
   std::pair<int32_t, int32_t> order_move_{-1, -1};  // from, to
@@ -221,7 +248,9 @@ class BatchAnnealing {
         for (const auto& chain : chains_) chain->Follow(*chain);
       }
       pool_.ForEach(options_.chains, [&](int64_t k) { chains_[k]->Propose(fraction); });
-      if (!coarse) batch_.OrderChanged();
+      for (const auto& chain : chains_) {
+        if (chain->TakeOrdered()) batch_.OrderChanged();
+      }
       batch_.Run(options_.chains);
       pool_.ForEach(options_.chains, [&](int64_t k) { chains_[k]->Decide(); });
       if (calls_.progress && passed - told >= kTellEvery) {

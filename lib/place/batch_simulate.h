@@ -8,7 +8,8 @@
 // Simulator gives with Dispatch::kOrder, to the nanosecond.
 //
 // The memory estimate takes the order for time: a copy exists from its producer on, and an output
-// goes when its last reader in the order has run. ReplayMemory is the truth, and decides.
+// goes when its last reader in the order has run; gradients that a training step adds up count one
+// by one. ReplayMemory is the truth, and decides.
 //
 // This header is read by CUDA code: C++17.
 #pragma once

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
-#include <tuple>
+#include <utility>
 
 #include "place/training_step.h"
 
@@ -31,30 +31,27 @@ int64_t CopiesOfParameters(const Graph& graph, const MemoryOptions& options) {
   return graph.step ? std::max<int64_t>(1, copies - 1) : copies;
 }
 
-struct Change {
-  Time time;
-  int phase;  // at one moment: what ends, what begins, what both begins and ends then
-  int32_t device;
-  int64_t bytes;
-  bool operator<(const Change& other) const {
-    return std::tie(device, time, phase, bytes) <
-           std::tie(other.device, other.time, other.phase, other.bytes);
-  }
-};
+// On one device: time and phase in one number, and bytes. At one moment: what ends, what begins,
+// what both begins and ends then.
+using Change = std::pair<int64_t, int64_t>;
+constexpr int64_t kPhases = 4;
 
 class Replay {
  public:
-  Replay(const MemorySizes& sizes, const TaskGraph& tasks, const Schedule& schedule)
+  Replay(const MemorySizes& sizes, const TaskGraph& tasks, const Schedule& schedule,
+         int32_t devices)
       : sizes_(sizes),
         tasks_(tasks),
         schedule_(schedule),
         task_of_(sizes.perm.size(), -1),
         buffer_end_(sizes.buffers.size(), -1),
-        sums_(sizes.sums) {
+        sums_(sizes.sums),
+        changes_(devices) {
     for (int32_t i = 0; i < tasks.size(); ++i) task_of_[tasks.Members(i)[0]] = i;
   }
 
-  std::vector<Change> Changes() {
+  // Of each device.
+  std::vector<std::vector<Change>> Changes() {
     for (int32_t i = 0; i < tasks_.size(); ++i) {
       const int32_t op = tasks_.Members(i)[0];
       Hold(schedule_.device[i], schedule_.start[i], schedule_.end[i], sizes_.temp[op]);
@@ -92,8 +89,8 @@ class Replay {
 
   void Hold(int32_t device, Time begin, Time end, int64_t bytes) {
     if (bytes == 0) return;
-    changes_.push_back({begin, 1, device, bytes});
-    changes_.push_back({end, end == begin ? 2 : 0, device, -bytes});
+    changes_[device].emplace_back(begin * kPhases + 1, bytes);
+    changes_[device].emplace_back(end * kPhases + (end == begin ? 2 : 0), -bytes);
   }
 
   void Part(int32_t sum, int32_t device, int64_t bytes, Time begin, Time end, Time read) {
@@ -151,7 +148,7 @@ class Replay {
   std::vector<int32_t> task_of_;
   std::vector<Time> buffer_end_;
   std::vector<Sum> sums_;
-  std::vector<Change> changes_;
+  std::vector<std::vector<Change>> changes_;
 };
 
 }  // namespace
@@ -223,26 +220,25 @@ MemoryUse ReplayMemory(const MemorySizes& sizes, const TaskGraph& tasks, const S
   use.peak_time.assign(devices, 0);
   for (int32_t i = 0; i < tasks.size(); ++i)
     use.peak[schedule.device[i]] += sizes.perm[tasks.Members(i)[0]];
-  std::vector<int64_t> now = use.peak;
-  if (curves) {
-    use.curve.resize(devices);
-    for (int32_t d = 0; d < devices; ++d) use.curve[d].emplace_back(0, now[d]);
-  }
-  std::vector<Change> changes = Replay(sizes, tasks, schedule).Changes();
-  std::sort(changes.begin(), changes.end());
-  for (const Change& change : changes) {
-    int64_t& bytes = now[change.device];
-    bytes += change.bytes;
-    if (bytes > use.peak[change.device]) {
-      use.peak[change.device] = bytes;
-      use.peak_time[change.device] = change.time;
-    }
-    if (curves) {
-      auto& curve = use.curve[change.device];
-      if (curve.back().first == change.time) {
+  if (curves) use.curve.resize(devices);
+  std::vector<std::vector<Change>> changes = Replay(sizes, tasks, schedule, devices).Changes();
+  for (int32_t d = 0; d < devices; ++d) {
+    int64_t bytes = use.peak[d];
+    if (curves) use.curve[d].emplace_back(0, bytes);
+    std::sort(changes[d].begin(), changes[d].end());
+    for (const auto& [moment, change] : changes[d]) {
+      const Time time = moment / kPhases;
+      bytes += change;
+      if (bytes > use.peak[d]) {
+        use.peak[d] = bytes;
+        use.peak_time[d] = time;
+      }
+      if (!curves) continue;
+      auto& curve = use.curve[d];
+      if (curve.back().first == time) {
         curve.back().second = bytes;
       } else {
-        curve.emplace_back(change.time, bytes);
+        curve.emplace_back(time, bytes);
       }
     }
   }

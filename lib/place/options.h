@@ -111,7 +111,7 @@ struct PlaceOptions {
   bool retopo = true;
   Adjust adjust = Adjust::kNone;
   bool adjust_with_limit = false;
-  int64_t refine_steps = 1000;
+  int64_t refine_steps = 4000;
   double time_limit = 0;
   std::vector<std::string> pin;
   PdlpHardware pdlp;

@@ -23,6 +23,7 @@ Simulator::Simulator(const TaskGraph& tasks, const Cluster& cluster)
       running_(devices_),
       task_end_(devices_),
       left_(devices_),
+      tail_(tasks.size(), 0),
       sending_(devices_),
       transfer_end_(devices_),
       send_busy_(devices_),
@@ -38,7 +39,8 @@ Simulator::Simulator(const TaskGraph& tasks, const Cluster& cluster)
   for (int32_t i = 0; i < tasks.size(); ++i) {
     for (int32_t d = 0; d < work_devices_; ++d) work_.push_back(tasks.WorkOn(cluster, i, d));
   }
-  bottom_ = PathLevels(tasks, cluster, tasks.LeastWork(cluster), 0).bottom;
+  backwards_ = TopologicalTasks(tasks);
+  std::reverse(backwards_.begin(), backwards_.end());
   if (cluster.comm == Comm::kParallel) {
     there_.resize(tasks.size());
   } else {
@@ -224,13 +226,12 @@ bool Simulator::StartTasks(Time now, Time limit) {
     look_[d] = 0;
     const int32_t task = Next(d, now);
     if (task < 0) continue;
-    const Time work =
-        work_[work_devices_ == 1 ? task : static_cast<size_t>(task) * work_devices_ + d];
+    const Time work = WorkOf(task, d);
     start_[task] = now;
     end_[task] = now + work;
     task_end_[d] = now + work;
     running_[d] = task;
-    if (now + left_[d] > limit || now + bottom_[task] > limit) return false;
+    if (now + left_[d] > limit || now + tail_[task] > limit) return false;
     left_[d] -= work;
   }
   return true;
@@ -301,6 +302,26 @@ Time Simulator::Loop(Time limit) {
   return done_ < tasks_.size() ? kNever : now;
 }
 
+// What each device has to do, and the least time from each task's start to the end of all, with the
+// transfers that the placement makes. False when that alone exceeds the limit.
+bool Simulator::Tails(Time limit) {
+  Time longest = 0;
+  for (auto at = backwards_.begin(); at != backwards_.end(); ++at) {
+    const int32_t i = *at, d = device_[i];
+    const Time work = WorkOf(i, d);
+    left_[d] += work;
+    Time rest = 0;
+    for (int32_t u = use_begin_[i]; u < use_begin_[i + 1]; ++u) {
+      const Use& use = uses_[u];
+      const int32_t to = device_[use.task];
+      rest = std::max(rest, tail_[use.task] + (to == d ? 0 : Cost(use, d, to)));
+    }
+    tail_[i] = work + rest;
+    longest = std::max(longest, tail_[i]);
+  }
+  return longest <= limit && *std::max_element(left_.begin(), left_.end()) <= limit;
+}
+
 Time Simulator::Run(std::span<const int32_t> device, Dispatch dispatch,
                     std::span<const int32_t> order, std::span<const int64_t> priority, Time limit) {
   device_ = device;
@@ -312,18 +333,14 @@ Time Simulator::Run(std::span<const int32_t> device, Dispatch dispatch,
   Reset();
   if (dispatch == Dispatch::kOrder) Chain(order);
   std::fill(left_.begin(), left_.end(), 0);
-  if (limit < kNever) {
-    for (int32_t i = 0; i < tasks_.size(); ++i)
-      left_[device[i]] +=
-          work_[work_devices_ == 1 ? i : static_cast<size_t>(i) * work_devices_ + device[i]];
-  }
+  if (limit < kNever && !Tails(limit)) return kNever;
   for (int32_t i = 0; i < tasks_.size(); ++i) {
     if (inputs_[i] == 0) Ready(i, 0);
   }
   return cluster_.comm == Comm::kParallel ? Loop<false>(limit) : Loop<true>(limit);
 }
 
-Schedule Simulator::Result() const {
+Schedule Simulator::Result(bool with_order) const {
   Schedule result;
   result.device.assign(device_.begin(), device_.end());
   result.placed = tasks_.size();
@@ -331,16 +348,16 @@ Schedule Simulator::Result() const {
   result.end = end_;
   result.order.resize(devices_);
   std::vector<int32_t> by_start(tasks_.size());
-  for (int32_t i = 0; i < tasks_.size(); ++i) by_start[i] = i;
-  std::sort(by_start.begin(), by_start.end(), [&](int32_t a, int32_t b) {
-    if (start_[a] != start_[b]) return start_[a] < start_[b];
-    if (end_[a] != end_[b]) return end_[a] < end_[b];
-    return tasks_.topo[a] < tasks_.topo[b];
-  });
-  for (int32_t i : by_start) {
-    result.order[device_[i]].push_back(i);
-    result.makespan = std::max(result.makespan, end_[i]);
+  std::iota(by_start.begin(), by_start.end(), 0);
+  if (with_order) {
+    std::sort(by_start.begin(), by_start.end(), [&](int32_t a, int32_t b) {
+      if (start_[a] != start_[b]) return start_[a] < start_[b];
+      if (end_[a] != end_[b]) return end_[a] < end_[b];
+      return tasks_.topo[a] < tasks_.topo[b];
+    });
+    for (int32_t i : by_start) result.order[device_[i]].push_back(i);
   }
+  for (Time end : end_) result.makespan = std::max(result.makespan, end);
   for (const Pending& t : transfers_)
     result.transfers.push_back({t.tensor, t.src, t.dst, t.start, t.end});
   if (cluster_.comm == Comm::kParallel) ParallelTransfers(by_start, result.transfers);

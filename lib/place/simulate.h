@@ -53,8 +53,8 @@ class Simulator {
   // Of the last run that ended; `device` of that run must still be there.
   std::span<const Time> start() const { return start_; }
   std::span<const Time> end() const { return end_; }
-  // All of it.
-  Schedule Result() const;
+  // All of it; without the devices' orders where those are not needed.
+  Schedule Result(bool with_order = true) const;
 
  private:
   struct Use {  // of a tensor by a task
@@ -86,6 +86,10 @@ class Simulator {
   static constexpr int64_t kNoKey = INT64_MAX;
 
   void Reset();
+  bool Tails(Time limit);
+  Time WorkOf(int32_t task, int32_t device) const {
+    return work_[work_devices_ == 1 ? task : static_cast<size_t>(task) * work_devices_ + device];
+  }
   void Rank(std::span<const int64_t> priority);
   void Chain(std::span<const int32_t> order);
   template <bool kShared>
@@ -110,9 +114,9 @@ class Simulator {
   bool alike_;                           // links
   std::vector<Use> uses_;                // as edge_tensors: by producer
   std::vector<int32_t> use_begin_;       // [tasks + 1]
+  std::vector<int32_t> backwards_;       // tasks, each behind its readers
   std::vector<int32_t> inputs_;          // uses by each task
   std::vector<Time> work_;               // [tasks * work_devices_]
-  std::vector<Time> bottom_;             // least time from each task's start to the end of all
   int32_t work_devices_;                 // 1 or devices
   std::vector<int64_t> ranked_;          // priorities that `rank_` is of
   std::vector<int32_t> rank_, of_rank_;  // of tasks
@@ -121,18 +125,19 @@ class Simulator {
   Dispatch dispatch_ = Dispatch::kOrder;
   std::vector<int32_t> missing_;  // uses of each task that are not there yet
   std::vector<Time> start_, end_;
-  std::vector<Time> there_;           // with parallel links: when the last input so far arrives
-  std::vector<Coming> coming_;        // a heap
-  std::vector<Queue> queue_;          // kOrder, kFifo
-  std::vector<int32_t> next_;         // in a queue
-  std::vector<RankSet> ready_;        // kPriority
-  std::vector<uint8_t> look_;         // devices that may have something new to start
-  std::vector<int32_t> running_;      // task on each device
-  std::vector<Time> task_end_;        // when it ends; kNever: free
-  std::vector<Time> left_;            // work of each device that has not started
-  std::vector<Pending> transfers_;    // with exclusive links
-  std::vector<int32_t> transfer_of_;  // [tensor * devices + device], or -1
-  std::vector<int32_t> next_use_;     // chains uses of one transfer
+  std::vector<Time> there_;       // with parallel links: when the last input so far arrives
+  std::vector<Coming> coming_;    // a heap
+  std::vector<Queue> queue_;      // kOrder, kFifo
+  std::vector<int32_t> next_;     // in a queue
+  std::vector<RankSet> ready_;    // kPriority
+  std::vector<uint8_t> look_;     // devices that may have something new to start
+  std::vector<int32_t> running_;  // task on each device
+  std::vector<Time> task_end_;    // when it ends; kNever: free
+  std::vector<Time> left_;        // work of each device that has not started
+  std::vector<Time> tail_;  // least time from each task's start to the end of all, with a limit
+  std::vector<Pending> transfers_;             // with exclusive links
+  std::vector<int32_t> transfer_of_;           // [tensor * devices + device], or -1
+  std::vector<int32_t> next_use_;              // chains uses of one transfer
   std::vector<std::vector<Waiting>> waiting_;  // per [src * devices + dst]: heaps
   std::vector<int64_t> first_;                 // key of the first of each, kNoKey: none
   std::vector<int32_t> sending_;               // transfer of each sender
