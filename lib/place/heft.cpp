@@ -8,6 +8,10 @@
 namespace orchard::place {
 namespace {
 
+constexpr int kMaxRestarts = 100;
+constexpr int64_t kMaxLooks = 50'000'000;  // at a group that might move: bounds large graphs
+constexpr int kMaxMoves = 3;               // of one group
+
 // What one device does when.
 class Timeline {
  public:
@@ -50,6 +54,9 @@ class HeftPlanner {
         used_(cluster.size(), 0),
         timelines_(cluster.size()) {
     if (group_device_.empty()) group_device_.assign(tasks.groups, -1);
+    pin_ = group_device_;
+    reserved_.assign(tasks.groups, -1);
+    moves_.assign(tasks.groups, 0);
     started_.assign(tasks.groups, 0);
     const bool own = resident_.empty();
     if (own) resident_.assign(tasks.groups, 0);
@@ -71,10 +78,13 @@ class HeftPlanner {
     std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
       return rank_[a] != rank_[b] ? rank_[a] > rank_[b] : tasks_.topo[a] < tasks_.topo[b];
     });
-    for (int32_t i : order) {
-      const int32_t d = Choose(i);
-      if (d < 0) return std::move(result_);
-      Place(i, d);
+    // Where a group fits nowhere, others make room for it, and all begins again.
+    const int64_t groups = std::max(1, tasks_.groups);
+    int64_t evictions = std::min(3 * groups, kMaxLooks / groups);
+    for (int restart = 0; const int32_t refused = PlaceAll(order); ++restart) {
+      if (restart == kMaxRestarts || !MakeRoom(tasks_.group[refused - 1], evictions))
+        return std::move(result_);
+      Restart();
     }
     for (const Timeline& timeline : timelines_) result_.order.push_back(timeline.tasks());
     for (Time end : result_.end) result_.makespan = std::max(result_.makespan, end);
@@ -82,10 +92,111 @@ class HeftPlanner {
   }
 
  private:
+  // 0, or 1 + the task that no device has room for.
+  int32_t PlaceAll(const std::vector<int32_t>& order) {
+    for (int32_t i : order) {
+      const int32_t d = Choose(i);
+      if (d < 0) return i + 1;
+      Place(i, d);
+    }
+    return 0;
+  }
+
+  void Restart() {
+    group_device_ = pin_;
+    std::fill(started_.begin(), started_.end(), 0);
+    std::fill(used_.begin(), used_.end(), 0);
+    for (int32_t g = 0; g < tasks_.groups; ++g) {
+      if (reserved_[g] < 0) continue;
+      group_device_[g] = reserved_[g];
+      used_[reserved_[g]] += resident_[g];
+      started_[g] = 1;  // as far as memory goes
+    }
+    std::fill(timelines_.begin(), timelines_.end(), Timeline());
+    std::fill(result_.device.begin(), result_.device.end(), -1);
+    result_.placed = 0;
+  }
+
+  bool Fits(int32_t g, int32_t d) const {
+    return used_[d] + resident_[g] + need_[g] <= cluster_.devices[d].memory;
+  }
+
+  // Moves groups off the fullest devices until `refused` fits one; false when that cannot be done.
+  // What was moved, and `refused`, keep their places from then on.
+  bool MakeRoom(int32_t refused, int64_t& evictions) {
+    if (reserved_[refused] >= 0) return false;  // its own device has no room for what runs
+    while (evictions-- > 0) {
+      for (int32_t d = 0; d < cluster_.size(); ++d) {
+        if ((pin_[refused] >= 0 && pin_[refused] != d) || !Fits(refused, d)) continue;
+        reserved_[refused] = d;
+        return true;
+      }
+      if (!EvictOne()) return false;
+    }
+    return false;
+  }
+
+  // The group whose move off the fullest device that has one costs least per byte.
+  bool EvictOne() {
+    std::vector<int32_t> fullest(cluster_.size());
+    std::iota(fullest.begin(), fullest.end(), 0);
+    const auto part = [&](int32_t d) {
+      return static_cast<double>(used_[d]) /
+             static_cast<double>(std::max<int64_t>(1, cluster_.devices[d].memory));
+    };
+    std::stable_sort(fullest.begin(), fullest.end(),
+                     [&](int32_t a, int32_t b) { return part(a) > part(b); });
+    if (tasks_of_.empty()) tasks_of_ = tasks_.TasksOfGroups();
+    for (int32_t from : fullest) {
+      int32_t best = -1, best_to = -1;
+      double best_price = 0;
+      for (int32_t g = 0; g < tasks_.groups; ++g) {
+        if (!started_[g] || group_device_[g] != from || pin_[g] >= 0 || resident_[g] == 0 ||
+            moves_[g] == kMaxMoves)
+          continue;
+        for (int32_t to = 0; to < cluster_.size(); ++to) {
+          if (to == from || !Fits(g, to)) continue;
+          const double price = Penalty(g, from, to) / static_cast<double>(resident_[g]);
+          if (best >= 0 && price >= best_price) continue;
+          best = g;
+          best_to = to;
+          best_price = price;
+        }
+      }
+      if (best < 0) continue;
+      ++moves_[best];
+      used_[from] -= resident_[best];
+      used_[best_to] += resident_[best];
+      group_device_[best] = reserved_[best] = best_to;
+      return true;
+    }
+    return false;
+  }
+
+  // What the makespan may grow by at most when a group moves: transfers that come, less those that
+  // go, and the difference in compute.
+  double Penalty(int32_t g, int32_t from, int32_t to) const {
+    double penalty = 0;
+    const auto edge = [&](int32_t e, int32_t other) {
+      const int32_t h = tasks_.group[other];
+      if (h == g || !started_[h]) return;
+      const auto cost = static_cast<double>(EdgeCost(tasks_, cluster_, e));
+      if (group_device_[h] == from) penalty += cost;
+      if (group_device_[h] == to) penalty -= cost;
+    };
+    for (int32_t i : tasks_of_[g]) {
+      penalty += static_cast<double>(Work(i, to) - Work(i, from));
+      for (int32_t e : tasks_.InEdges(i)) edge(e, tasks_.edges[e].src);
+      for (int32_t e = tasks_.out_begin[i]; e < tasks_.out_begin[i + 1]; ++e)
+        edge(e, tasks_.edges[e].dst);
+    }
+    return std::max(0.0, penalty);
+  }
+
   bool Allowed(int32_t task, int32_t d) const {
     const int32_t g = tasks_.group[task];
     if (group_device_[g] >= 0 && group_device_[g] != d) return false;
-    return started_[g] || used_[d] + resident_[g] + need_[g] <= cluster_.devices[d].memory;
+    return started_[g] || Fits(g, d);
   }
 
   Time ReadyAt(int32_t task, int32_t d) const {
@@ -172,6 +283,10 @@ class HeftPlanner {
   const Cluster& cluster_;
   bool lookahead_;
   std::vector<int32_t> group_device_;
+  std::vector<int32_t> pin_;       // as asked for
+  std::vector<int32_t> reserved_;  // device of groups that eviction decided on, or -1
+  std::vector<int32_t> moves_;
+  std::vector<std::vector<int32_t>> tasks_of_;  // filled when needed
   std::vector<uint8_t> started_;
   std::vector<int64_t> resident_, need_, used_;
   std::vector<Time> rank_;

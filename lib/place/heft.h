@@ -21,8 +21,11 @@ struct HeftOptions {
   std::vector<int32_t> group_device;    // groups that must be on a device, or -1; empty: none
 };
 
-// Links are taken to be free whenever they are wanted. `placed` is short of all tasks when a group
-// fits nowhere. O(V D log V + E D) and the gaps that are passed.
+// Links are taken to be free whenever they are wanted. Where a group
+// fits nowhere, groups move off the fullest device, the one that costs least per byte first, and
+// all begins again. `placed` is short of all tasks when that does not help within 3 moves per group
+// on average (fewer in large graphs) and 100 restarts. O(V D log V + E D) and the gaps that are
+// passed.
 Schedule Heft(const TaskGraph& tasks, const Cluster& cluster, const HeftOptions& options = {});
 
 }  // namespace orchard::place

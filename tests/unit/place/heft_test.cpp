@@ -3,12 +3,14 @@
 #include "place/heft.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 
 #include "place/groups.h"
 #include "place/levels.h"
 #include "place/simulate.h"
 #include "unit/place/check_schedule.h"
 #include "unit/place/golden_graphs.h"
+#include "unit/place/random_graph.h"
 
 namespace orchard::place {
 namespace {
@@ -69,6 +71,39 @@ TEST(Heft, StopsWhereNothingFits) {
   const TaskGraph tasks = MakeTasks(graph, GroupOperators(graph, Grouping::kNone));
   EXPECT_TRUE(Heft(tasks, Cluster(2, 70, {}, Comm::kParallel)).complete());
   EXPECT_FALSE(Heft(tasks, Cluster(1, 70, {}, Comm::kParallel)).complete());
+}
+
+// a and b go to one device each, since that is faster; c then fits only if one of them moves.
+TEST(Heft, MovesAGroupToMakeRoom) {
+  const Graph graph = golden::Make({{"a", 9, 0, 50}, {"b", 8, 0, 50}, {"c", 4, 0, 90}},
+                                   {{"a", "c", 1}, {"b", "c", 1}}, PersistentMemory::kSeparate);
+  const TaskGraph tasks = MakeTasks(graph, GroupOperators(graph, Grouping::kNone));
+  const Schedule plan = Heft(tasks, Cluster(2, 100, {}, Comm::kParallel));
+  ASSERT_TRUE(plan.complete());
+  EXPECT_EQ(plan.device[0], plan.device[1]);
+  EXPECT_NE(plan.device[0], plan.device[2]);
+  EXPECT_EQ(plan.makespan, FromMicroseconds(9 + 8 + 1 + 4));
+  // A pinned group stays.
+  EXPECT_FALSE(
+      Heft(tasks, Cluster(2, 100, {}, Comm::kParallel), {.group_device = {0, 1, -1}}).complete());
+}
+
+RC_GTEST_PROP(Heft, KeepsToTheMemoryOfGroups, ()) {
+  const Graph graph = RandomGraph();
+  const TaskGraph tasks = MakeTasks(graph, GroupOperators(graph, Grouping::kTf));
+  int64_t all = 0;
+  for (int64_t perm : tasks.perm) all += perm;
+  const Cluster cluster(3, all * *rc::gen::inRange(3, 11) / 10 + 30, {0.1, 1}, Comm::kParallel);
+  const Schedule plan = Heft(tasks, cluster);
+  if (!plan.complete()) return;
+  std::vector<int64_t> held(cluster.size(), 0);
+  for (int32_t i = 0; i < tasks.size(); ++i) {
+    held[plan.device[i]] += tasks.perm[i];
+    for (int32_t k = 0; k < i; ++k) {
+      if (tasks.group[i] == tasks.group[k]) RC_ASSERT(plan.device[i] == plan.device[k]);
+    }
+  }
+  for (int64_t bytes : held) RC_ASSERT(bytes <= cluster.devices[0].memory);
 }
 
 }  // namespace
