@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "place/joined_bound.h"
 #include "place/levels.h"
 
 namespace orchard::place {
@@ -37,6 +39,33 @@ LowerBound ComputeLowerBound(const TaskGraph& tasks, const Cluster& cluster) {
   bound.critical_path = Longest(PathLevels(tasks, cluster, tasks.LeastWork(cluster), 0).bottom);
   bound.work = WorkBound(tasks, cluster);
   return bound;
+}
+
+LowerBound ComputeLowerBound(const TaskGraph& tasks, const Cluster& cluster,
+                             const std::vector<int64_t>& resident) {
+  LowerBound bound = ComputeLowerBound(tasks, cluster);
+  bound.joined = JoinedBound(tasks, cluster, resident);
+  return bound;
+}
+
+MemoryRatio FindMemoryRatio(const SctRegime& regime, const Cluster& cluster,
+                            const std::vector<int64_t>& resident) {
+  MemoryRatio ratio;
+  const int64_t memory = cluster.devices[0].memory;
+  const bool equal = std::all_of(cluster.devices.begin(), cluster.devices.end(),
+                                 [&](const Device& device) { return device.memory == memory; });
+  const int64_t sum = std::accumulate(resident.begin(), resident.end(), int64_t{0});
+  const int64_t largest =
+      resident.empty() ? 0 : *std::max_element(resident.begin(), resident.end());
+  if (!regime.holds || !equal || memory == INT64_MAX || memory <= largest) return ratio;
+  const int64_t left = cluster.size() - sum / (memory - largest);
+  if (left < 1) return ratio;
+  ratio.holds = true;
+  ratio.devices = static_cast<int32_t>(left);
+  const double n = cluster.size(), some = ratio.devices;
+  ratio.etf_ratio = n / some + 1 - 1 / some + regime.rho;
+  ratio.sct_ratio = n / some + (1 - 1 / some) * 2 * (1 + regime.rho) / (2 + regime.rho);
+  return ratio;
 }
 
 SctRegime FindSctRegime(const TaskGraph& tasks, const Cluster& cluster) {

@@ -16,6 +16,7 @@ class PlacementSearch {
       : problem_(problem),
         tasks_(problem.ops),
         budget_(budget),
+        resident_(problem.sizes.Resident()),
         alike_(DevicesAreAlike(problem)),
         topological_(TopologicalTasks(tasks_)),
         tasks_of_(tasks_.TasksOfGroups()),
@@ -34,7 +35,7 @@ class PlacementSearch {
 
   ExactResult Run() {
     ExactResult result;
-    const Time simple = ComputeLowerBound(tasks_, problem_.cluster).value();
+    const Time simple = ComputeLowerBound(tasks_, problem_.cluster, resident_).value();
     if (tasks_.groups <= kMaxExactGroups) result.finished = Descend(0, 0);
     result.placements = placements_;
     // Where nothing fits, `best_` is still kNever, and so is the bound.
@@ -62,7 +63,7 @@ class PlacementSearch {
       int64_t held = 0;
       for (int32_t i : tasks_of_[g]) {
         work += tasks_.WorkOn(problem_.cluster, i, d);
-        held += problem_.resident[i];
+        held += resident_[i];
       }
       if (held_[d] + held > problem_.cluster.devices[d].memory) continue;
       of_group_[g] = d;
@@ -118,6 +119,7 @@ class PlacementSearch {
   const Problem& problem_;
   const TaskGraph& tasks_;
   SearchBudget& budget_;
+  std::vector<int64_t> resident_;  // bytes that operators hold all the time
   bool alike_;
   std::vector<int32_t> topological_, order_;  // tasks; groups by their first task
   std::vector<std::vector<int32_t>> tasks_of_;

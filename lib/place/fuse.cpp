@@ -9,8 +9,12 @@ namespace {
 
 class Fusion {
  public:
-  explicit Fusion(const TaskGraph& tasks)
+  Fusion(const TaskGraph& tasks, bool disjoint_paths)
       : tasks_(tasks),
+        disjoint_paths_(disjoint_paths),
+        first_(tasks.topo),
+        last_(tasks.topo),
+        seen_(tasks.size(), 0),
         fused_(tasks),
         alive_(tasks.size(), 1),
         out_(tasks.size()),
@@ -75,13 +79,36 @@ class Fusion {
       queue_.pop_front();
       if (!edges_[e].alive) continue;
       const int32_t u = edges_[e].src, v = edges_[e].dst;
-      if (out_[u].degree > 1 && in_[v].degree > 1) continue;  // another path u .. v may exist
+      if (out_[u].degree > 1 && in_[v].degree > 1) {  // another path u .. v may exist
+        if (!disjoint_paths_ || SecondPath(e, u, v)) continue;
+      }
       FusePair(e, u, v);
     }
   }
 
+  // Whether v can be reached from u without edge e. A path only meets tasks that hold an operator
+  // before the last one of v.
+  bool SecondPath(int32_t e, int32_t u, int32_t v) {
+    ++round_;
+    stack_ = {u};
+    while (!stack_.empty()) {
+      const int32_t at = stack_.back();
+      stack_.pop_back();
+      for (int32_t next : out_[at].edges) {
+        const int32_t to = edges_[next].dst;
+        if (!edges_[next].alive || next == e || seen_[to] == round_) continue;
+        if (to == v) return true;
+        seen_[to] = round_;
+        if (first_[to] < last_[v]) stack_.push_back(to);
+      }
+    }
+    return false;
+  }
+
   void FusePair(int32_t e, int32_t u, int32_t v) {
     RemoveEdge(e);
+    first_[u] = std::min(first_[u], first_[v]);
+    last_[u] = std::max(last_[u], last_[v]);
     fused_.work[u] += fused_.work[v];
     for (int32_t d = 0; d < fused_.work_devices; ++d)
       fused_.work_on[u * fused_.work_devices + d] += fused_.work_on[v * fused_.work_devices + d];
@@ -174,6 +201,11 @@ class Fusion {
   };
 
   const TaskGraph& tasks_;
+  bool disjoint_paths_;
+  std::vector<int32_t> first_, last_;  // topological positions of a task's operators
+  std::vector<int64_t> seen_;          // round in which a search met the task
+  std::vector<int32_t> stack_;
+  int64_t round_ = 0;
   TaskGraph fused_;  // work, perm and temp of the tasks as they grow
   std::vector<uint8_t> alive_;
   std::vector<FusionEdge> edges_;
@@ -187,7 +219,7 @@ class Fusion {
 }  // namespace
 
 TaskGraph Fuse(const TaskGraph& tasks, const FuseOptions& options) {
-  return Fusion(tasks).Run(options.retopo);
+  return Fusion(tasks, options.disjoint_paths).Run(options.retopo);
 }
 
 }  // namespace orchard::place

@@ -182,9 +182,10 @@ class PlacementProgramme {
       for (int32_t d = 0; d < devices_; ++d) Add(g * devices_ + d, 1);
       End(1, 1);
     }
+    const std::vector<int64_t> resident = problem_.sizes.Resident();
     std::vector<double> held(tasks_.groups, 0);
     for (int32_t i = 0; i < tasks_.size(); ++i)
-      held[tasks_.group[i]] += static_cast<double>(problem_.resident[i]);
+      held[tasks_.group[i]] += static_cast<double>(resident[i]);
     for (int32_t d = 0; d < devices_; ++d) {
       const int64_t memory = problem_.cluster.devices[d].memory;
       if (memory == INT64_MAX || memory == 0) continue;

@@ -125,7 +125,7 @@ OptimalResult FindOptimal(const Graph& graph, const Cluster& given, const Optima
       MustShare(graph, options.place), ParsePins(graph, given, options.place.pin));
   OptimalPlanner planner(problem, options, result);
   if (!refusal.empty()) {
-    result.place.bound = ComputeLowerBound(problem.ops, problem.cluster);
+    result.place.bound = ComputeLowerBound(problem.ops, problem.cluster, problem.sizes.Resident());
     result.place.regime = FindSctRegime(problem.ops, problem.cluster);
   }
   const bool parallel = problem.cluster.comm == Comm::kParallel;

@@ -30,7 +30,11 @@ enum class Algorithm {
   kMSct,
   kHeft,
   kHeftLookahead,
-  kMemorySplit
+  kMemorySplit,
+  kContiguous,
+  kPipeDream,
+  kMinCut,
+  kAccelerate
 };
 inline constexpr cli::EnumName<Algorithm> kAlgorithmNames[] = {
     {"auto", Algorithm::kAuto},
@@ -44,7 +48,11 @@ inline constexpr cli::EnumName<Algorithm> kAlgorithmNames[] = {
     {"m-sct", Algorithm::kMSct},
     {"heft", Algorithm::kHeft},
     {"heft-lookahead", Algorithm::kHeftLookahead},
-    {"memory-split", Algorithm::kMemorySplit}};
+    {"memory-split", Algorithm::kMemorySplit},
+    {"contiguous", Algorithm::kContiguous},
+    {"pipedream", Algorithm::kPipeDream},
+    {"mincut", Algorithm::kMinCut},
+    {"accelerate", Algorithm::kAccelerate}};
 constexpr auto EnumNames(Algorithm) { return std::span(kAlgorithmNames); }
 const char* Name(Algorithm algorithm);
 
@@ -100,6 +108,7 @@ struct PlaceOptions {
   Algorithm algo = Algorithm::kAuto;
   std::optional<Grouping> group;
   bool fuse = true;
+  bool fuse_disjoint_paths = false;
   Mode mode = Mode::kInfer;
   Optimizer optimizer = Optimizer::kAdam;
   int64_t allocator_rounding = 512;
@@ -121,6 +130,8 @@ struct PlaceOptions {
     f("algo", algo, "auto runs all of them, keeps the best and refines it");
     f("group", group, "operators that share a device; without: all kinds for auto, else coplace");
     f("fuse", fuse, "fuse operators inside groups before planning");
+    f("fuse_disjoint_paths", fuse_disjoint_paths,
+      "fuse also where a second path could, but does not, join two operators");
     f("mode", mode, "what memory holds: one inference, or a training step");
     f("optimizer", optimizer, "whose states a training step holds");
     f("allocator_rounding", allocator_rounding, "every tensor takes a multiple of this many bytes",

@@ -14,6 +14,7 @@
 #include "place/exact_search.h"
 #include "place/exhaustive.h"
 #include "place/infeasible.h"
+#include "place/limits.h"
 #include "place/planner.h"
 #include "place/recipe.h"
 #include "place/refine_members.h"
@@ -22,6 +23,7 @@
 namespace orchard::place {
 namespace {
 
+constexpr uint64_t kRandomSeeds = 20;      // whose mean stands for a random placement
 constexpr int64_t kMaxExactNodes = 20000;  // of branch and bound that auto spends on small graphs
 constexpr int64_t kMaxExhaustive = 4000;   // placements that auto tries one by one before annealing
 
@@ -133,7 +135,7 @@ PlaceResult Search(const Problem& problem, const PlaceOptions& options, int thre
       planner,
       portfolio ? Portfolio(graph, options) : RecipesOf(graph, options.algo, options, false),
       threads, progress);
-  result.bound = ComputeLowerBound(problem.ops, problem.cluster);
+  result.bound = ComputeLowerBound(problem.ops, problem.cluster, problem.sizes.Resident());
   if (portfolio && ExhaustiveMember(problem, result.members)) {
     ExactMember(problem, result.members, result.bound);
   } else if (portfolio) {
@@ -164,15 +166,48 @@ PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& 
   const Problem problem(graph, cluster, memory, MustShare(graph, options),
                         ParsePins(graph, cluster, options.pin));
   PlaceResult result = Search(problem, options, threads, seed, progress, cuda);
+  const std::optional<int64_t> works = LimitThatWorks(result.members);
+  if (!result.best.usable() && works && options.compat == Compat::kNone) {
+    ThrowInfeasible(problem, result.members,
+                    SmallestQuickLimit(problem, options, threads, seed, *works));
+  }
   Conclude(problem, result);
   return result;
 }
+
+namespace {
+
+// One member whose times, peaks and traffic are the means over seeds; it fits where all do.
+Member MeanMember(const std::vector<Member>& runs) {
+  Member mean = runs.front();
+  mean.name = fmt::format("{}, mean of {} seeds", mean.name, runs.size());
+  const auto n = static_cast<int64_t>(runs.size());
+  Time makespan = 0;
+  mean.sent_bytes = 0;
+  mean.seconds = 0;
+  std::vector<int64_t> peak(mean.result.memory.peak.size(), 0);
+  for (const Member& run : runs) {
+    makespan += run.result.schedule.makespan;
+    mean.sent_bytes += run.sent_bytes;
+    mean.seconds += run.seconds;
+    mean.result.excess = std::max(mean.result.excess, run.result.excess);
+    for (size_t d = 0; d < peak.size(); ++d) peak[d] += run.result.memory.peak[d];
+  }
+  DropSchedule(mean);
+  mean.result.schedule.makespan = makespan / n;
+  mean.sent_bytes /= n;
+  for (int64_t& bytes : peak) bytes /= n;
+  mean.result.memory.peak = peak;
+  return mean;
+}
+
+}  // namespace
 
 std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, int threads,
                            uint64_t seed) {
   std::vector<Recipe> recipes;
   for (const auto& [name, algorithm] : kAlgorithmNames) {
-    if (algorithm == Algorithm::kAuto) continue;
+    if (algorithm == Algorithm::kAuto || algorithm == Algorithm::kRandom) continue;
     if (algorithm == Algorithm::kExpert && !HasExpert(problem.graph)) continue;
     for (const Recipe& recipe : RecipesOf(problem.graph, algorithm, options, true))
       recipes.push_back(recipe);
@@ -186,6 +221,13 @@ std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, 
       best.back() = std::move(member);
     }
   }
+  std::vector<Member> random;
+  for (uint64_t k = 0; k < kRandomSeeds; ++k)
+    random.push_back(Planner(problem, options, seed + k).Run({Algorithm::kRandom}));
+  const auto at = std::find_if(best.begin(), best.end(), [](const Member& member) {
+    return member.algorithm > Algorithm::kRandom;
+  });
+  best.insert(at, MeanMember(random));
   return best;
 }
 

@@ -7,9 +7,12 @@
 
 #include "base/hash.h"
 #include "base/philox.h"
+#include "place/contiguous.h"
+#include "place/device_map_rule.h"
 #include "place/fifo_simulator.h"
 #include "place/heft.h"
 #include "place/m_topo.h"
+#include "place/min_cut.h"
 #include "place/sct.h"
 #include "place/sct_pdlp.h"
 
@@ -47,13 +50,20 @@ void Planner::Fixed(const Recipe& recipe, Member& member) const {
   const std::vector<std::vector<int32_t>> groups = problem_.ops.TasksOfGroups();
   const int32_t devices = problem_.cluster.size();
   if (recipe.algorithm == Algorithm::kSingle) return Single(member);
+  if (recipe.algorithm == Algorithm::kMinCut) of_group = MinCut(problem_.ops, problem_.cluster);
+  if (recipe.algorithm == Algorithm::kAccelerate) {
+    std::vector<int64_t> bytes(problem_.ops.groups, 0);  // groups are numbered by first appearance
+    for (int32_t i = 0; i < problem_.ops.size(); ++i)
+      bytes[problem_.ops.group[i]] += problem_.graph.ops[i].perm;
+    of_group = BalancedDeviceMap(bytes, problem_.cluster);
+  }
   for (int32_t g = 0; g < problem_.ops.groups; ++g) {
     if (recipe.algorithm == Algorithm::kRoundRobin) {
       of_group[g] = g % devices;
     } else if (recipe.algorithm == Algorithm::kRandom) {
       const uint32_t word = PhiloxAt(PhiloxKey(seed_, Hash64("baechi-place random")), g).word[0];
       of_group[g] = static_cast<int32_t>(static_cast<uint64_t>(word) * devices >> 32);
-    } else {  // expert
+    } else if (recipe.algorithm == Algorithm::kExpert) {
       for (int32_t i : groups[g]) of_group[g] = std::max(of_group[g], problem_.graph.ops[i].expert);
       of_group[g] %= devices;
     }
@@ -164,6 +174,10 @@ Schedule Planner::Plan(const Recipe& recipe, const TaskGraph& tasks, const Clust
                   {.lookahead = recipe.algorithm == Algorithm::kHeftLookahead,
                    .group_resident = facts.resident,
                    .group_device = facts.pin});
+    case Algorithm::kContiguous:
+      return SplitContiguously(tasks, cluster, facts, ContiguousGoal::kLeastTraffic);
+    case Algorithm::kPipeDream:
+      return SplitContiguously(tasks, cluster, facts, ContiguousGoal::kLeastLoad);
     case Algorithm::kMemorySplit:
       return MemorySplit(tasks, problem_.cluster, problem_.sizes, facts);
     default: {

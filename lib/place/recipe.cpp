@@ -15,10 +15,12 @@ bool Recipe::UsesGroups() const {
   return algorithm == Algorithm::kMTopo || algorithm == Algorithm::kMTopoFill ||
          algorithm == Algorithm::kMEtf || algorithm == Algorithm::kMSct ||
          algorithm == Algorithm::kHeft || algorithm == Algorithm::kHeftLookahead ||
-         algorithm == Algorithm::kMemorySplit;
+         algorithm == Algorithm::kMemorySplit || algorithm == Algorithm::kContiguous ||
+         algorithm == Algorithm::kPipeDream;
 }
 
 bool Recipe::LimitFree() const {
+  if (algorithm == Algorithm::kAccelerate) return false;
   return !UsesGroups() ||
          (algorithm == Algorithm::kMemorySplit && grouping != Grouping::kCoplaceCapped);
 }

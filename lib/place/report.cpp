@@ -156,4 +156,25 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
   return report;
 }
 
+run::Report LimitReport(const std::string& title, const LimitSweep& sweep) {
+  run::Report report(title, "baechi-place limits");
+  report.AddFact("Smallest limit with a placement",
+                 FormatBytes(static_cast<uint64_t>(sweep.smallest)));
+  report.AddFact("No placement fits below", FormatBytes(static_cast<uint64_t>(sweep.least)));
+  run::Chart chart{.title = "Makespan against memory",
+                   .x = {.title = "limit of every device", .unit = "MB"},
+                   .y = {.title = "makespan", .unit = "ms"}};
+  run::Series series{.name = "best placement found"};
+  run::Table table{.columns = {"Limit", "Makespan", "Largest peak", "Method"}};
+  for (const LimitPoint& point : sweep.points) {
+    series.x.push_back(static_cast<double>(point.limit) / 1e6);
+    series.y.push_back(ToMicroseconds(point.makespan) / 1000);
+    table.rows.push_back(
+        {BytesCell(point.limit), TimeCell(point.makespan), BytesCell(point.peak), point.method});
+  }
+  chart.series.push_back(series);
+  report.AddSection("What memory buys").AddChart(chart).AddTable(table);
+  return report;
+}
+
 }  // namespace orchard::place

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "place/limits.h"
 #include "place/place.h"
 #include "run/report.h"
 
@@ -16,5 +17,8 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
 
 // Makespan, peak and time of each; `bound` gives the gap.
 run::Table MemberTable(const std::vector<Member>& members, const LowerBound& bound);
+
+// Makespan against memory: the chart and the table of a sweep.
+run::Report LimitReport(const std::string& title, const LimitSweep& sweep);
 
 }  // namespace orchard::place

@@ -11,8 +11,10 @@ void TaskCache::Prepare(const Recipe& recipe) {
   const auto group =
       GroupOperators(graph_, recipe.grouping, cluster_, DefaultGroupCap(graph_, cluster_));
   TaskGraph plain = MakeTasks(graph_, group, {.compat = options_.compat != Compat::kNone});
-  tasks = std::make_unique<TaskGraph>(recipe.fuse ? Fuse(plain, {.retopo = options_.retopo})
-                                                  : std::move(plain));
+  tasks = std::make_unique<TaskGraph>(
+      recipe.fuse
+          ? Fuse(plain, {.retopo = options_.retopo, .disjoint_paths = options_.fuse_disjoint_paths})
+          : std::move(plain));
 }
 
 }  // namespace orchard::place

@@ -9,6 +9,7 @@ namespace orchard::baechi_place {
 void AddPlace(cli::Program& program);
 void AddSimulate(cli::Program& program);
 void AddOptimal(cli::Program& program);
+void AddLimits(cli::Program& program);
 void AddCompare(cli::Program& program);
 void AddInspect(cli::Program& program);
 void AddGen(cli::Program& program);

@@ -100,7 +100,8 @@ int RunCompare(const CompareCommandOptions& options, const cli::Context& context
       graph, cluster,
       {options.place.mode, options.place.optimizer, options.place.allocator_rounding},
       place::MustShare(graph, options.place), ParsePins(graph, cluster, options.place.pin));
-  const place::LowerBound bound = place::ComputeLowerBound(problem.ops, cluster);
+  const place::LowerBound bound =
+      place::ComputeLowerBound(problem.ops, cluster, problem.sizes.Resident());
   std::vector<place::Member> members;
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
     place::PlaceOptions settings = options.place;

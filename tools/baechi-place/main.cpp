@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
   orchard::baechi_place::AddPlace(program);
   orchard::baechi_place::AddSimulate(program);
   orchard::baechi_place::AddOptimal(program);
+  orchard::baechi_place::AddLimits(program);
   orchard::baechi_place::AddCompare(program);
   orchard::baechi_place::AddInspect(program);
   orchard::baechi_place::AddExport(program);

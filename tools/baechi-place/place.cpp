@@ -93,12 +93,18 @@ nlohmann::ordered_json Summary(const place::PlaceResult& result, const place::Pr
   return json;
 }
 
-void PrintRegime(const place::PlaceResult& result) {
+void PrintRegime(const place::PlaceResult& result, const place::Problem& problem) {
+  const place::MemoryRatio memory =
+      place::FindMemoryRatio(result.regime, problem.cluster, problem.sizes.Resident());
   if (result.regime.holds) {
     fmt::print(
         "communication is small (rho {:.3g}): with unlimited memory and links, m-ETF is within "
         "{:.3g} and m-SCT within {:.3g} of the optimum\n",
         result.regime.rho, result.regime.etf_ratio, result.regime.sct_ratio);
+    if (memory.holds) {
+      fmt::print("within this memory: m-ETF {:.3g}, m-SCT {:.3g}\n", memory.etf_ratio,
+                 memory.sct_ratio);
+    }
   } else {
     fmt::print(
         "the assumption of small communication is violated (rho {:.3g}): no ratio is promised, the "
@@ -136,7 +142,7 @@ void Print(const place::PlaceResult& result, const place::Problem& problem,
                                    : " of " + FormatBytes(static_cast<uint64_t>(device.memory)));
   }
   fmt::print("{}\n", place::ChainInWords(place::CriticalChain(problem, best.schedule), makespan));
-  PrintRegime(result);
+  PrintRegime(result, problem);
 }
 
 // The GPU that --device names. auto is the CPU: it gives the same result everywhere.

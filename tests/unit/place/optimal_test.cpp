@@ -8,7 +8,9 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "place/bounds.h"
 #include "place/exact_search.h"
+#include "place/joined_bound.h"
 #include "place/milp.h"
 #include "unit/place/check_schedule.h"
 #include "unit/place/golden_graphs.h"
@@ -95,6 +97,54 @@ RC_GTEST_PROP(ExactSearch, ProvesAnOptimalIncumbent, ()) {
   const ExactResult second = SearchPlacements(problem, first.best->schedule.makespan, again);
   RC_ASSERT(!second.best.has_value());
   RC_ASSERT(second.bound == first.best->schedule.makespan);
+}
+
+// The lower bound is one: no placement and order that fit are faster, and it finds what memory and
+// dear edges force.
+RC_GTEST_PROP(JoinedBound, IsNeverAboveTheOptimum, ()) {
+  const Graph graph = RandomGraph({.max_ops = 6});
+  const auto comm = static_cast<Comm>(*rc::gen::inRange(0, 3));
+  const Problem problem = RandomProblem(graph, comm, *rc::gen::inRange(0, 2) == 0);
+  SearchBudget budget;
+  const ExactResult exact = SearchPlacements(problem, kNever, budget);
+  RC_ASSERT(exact.finished);
+  if (!exact.best) return;
+  RC_ASSERT(JoinedBound(problem.ops, problem.cluster, problem.sizes.Resident()) <=
+            exact.best->schedule.makespan);
+}
+
+TEST(JoinedBound, CountsTheTransferThatMemoryForces) {
+  const Graph graph = golden::Make({{"a", 5, 1, 60}, {"b", 5, 1, 60}, {"c", 5, 1, 60}},
+                                   {{"a", "b", 9}, {"b", "c", 7}}, PersistentMemory::kSeparate);
+  const TaskGraph tasks = MakeTasks(graph, GroupOperators(graph, Grouping::kNone));
+  const std::vector<int64_t> held = {60, 60, 60};
+  EXPECT_EQ(JoinedBound(tasks, Cluster(2, 130, {}, Comm::kParallel), held),
+            FromMicroseconds(5 + 5 + 7 + 5));
+  EXPECT_EQ(JoinedBound(tasks, Cluster(3, 70, {}, Comm::kParallel), held),
+            FromMicroseconds(5 + 9 + 5 + 5));
+}
+
+// Two operators of 10 that a transfer of 100 joins: one device, one after the other.
+TEST(JoinedBound, AddsUpWhatIsTooDearToCut) {
+  const Graph graph =
+      golden::Make({{"s", 1}, {"a", 10}, {"b", 10}, {"t", 1}},
+                   {{"s", "a", 100}, {"s", "b", 100}, {"a", "t", 100}, {"b", "t", 100}});
+  const TaskGraph tasks = MakeTasks(graph, GroupOperators(graph, Grouping::kNone));
+  EXPECT_EQ(JoinedBound(tasks, Cluster(2, INT64_MAX, {}, Comm::kParallel), {0, 0, 0, 0}),
+            FromMicroseconds(22));
+}
+
+// n 4, sum 400, M - largest 300: one device can be full, 3 are left.
+TEST(MemoryRatio, IsThatOfTheDevicesThatAreLeft) {
+  const SctRegime regime{.rho = 1, .holds = true};
+  const Cluster four(4, 400, {}, Comm::kParallel);
+  const MemoryRatio ratio = FindMemoryRatio(regime, four, {100, 100, 100, 100});
+  ASSERT_TRUE(ratio.holds);
+  EXPECT_EQ(ratio.devices, 3);
+  EXPECT_DOUBLE_EQ(ratio.etf_ratio, 4.0 / 3 + 1 - 1.0 / 3 + 1);
+  EXPECT_DOUBLE_EQ(ratio.sct_ratio, 4.0 / 3 + 2.0 / 3 * 4 / 3);
+  EXPECT_FALSE(
+      FindMemoryRatio(regime, Cluster(4, 150, {}, Comm::kParallel), {100, 100, 100, 100}).holds);
 }
 
 RC_GTEST_PROP(Milp, FindsTheOptimumOfTheSearch, ()) {

@@ -165,7 +165,7 @@ RC_GTEST_PROP(Fusion, KeepsWorkParametersAndOrder, ()) {
   const Graph graph = RandomGraph();
   const auto grouping = static_cast<Grouping>(*rc::gen::inRange(0, 3));
   const TaskGraph tasks = MakeTasks(graph, GroupOperators(graph, grouping));
-  const TaskGraph fused = Fuse(tasks);
+  const TaskGraph fused = Fuse(tasks, {.disjoint_paths = *rc::gen::inRange(0, 2) == 1});
   RC_ASSERT(fused.TotalWork() == tasks.TotalWork());
   RC_ASSERT(std::accumulate(fused.perm.begin(), fused.perm.end(), int64_t{0}) ==
             std::accumulate(tasks.perm.begin(), tasks.perm.end(), int64_t{0}));
@@ -177,6 +177,25 @@ RC_GTEST_PROP(Fusion, KeepsWorkParametersAndOrder, ()) {
       RC_ASSERT(std::count(tensors.begin(), tensors.end(), t) == 1);
       RC_ASSERT(fused.tensors[t].producer == fused.edges[e].src);
     }
+  }
+}
+
+// u -> v, where u has another way out and v another way in; with x -> y a second path.
+TEST(Fusion, LooksForASecondPathWhereAsked) {
+  for (bool second : {false, true}) {
+    GraphBuilder builder("paths");
+    for (const char* name : {"u", "v", "x", "y"}) {
+      builder.AddOp({.name = name, .us = 1, .out = {4}, .groups = {name[0] < 'x' ? "g" : name}},
+                    name);
+    }
+    builder.AddUse(0, 1, "u:0", 4, -1, "");
+    builder.AddUse(0, 2, "u:0", 4, -1, "");
+    builder.AddUse(3, 1, "y:0", 4, -1, "");
+    if (second) builder.AddUse(2, 3, "x:0", 4, -1, "");
+    const Graph graph = builder.Build();
+    const TaskGraph tasks = MakeTasks(graph, GroupOperators(graph, Grouping::kTf));
+    EXPECT_EQ(Fuse(tasks).size(), 4);
+    EXPECT_EQ(Fuse(tasks, {.disjoint_paths = true}).size(), second ? 4 : 3);
   }
 }
 

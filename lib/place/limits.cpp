@@ -1,0 +1,145 @@
+#include "place/limits.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+#include "base/error.h"
+#include "base/number_format.h"
+#include "base/thread_pool.h"
+#include "place/planner.h"
+#include "place/recipe.h"
+
+namespace orchard::place {
+namespace {
+
+constexpr double kQuickPrecision = 0.02, kPrecision = 0.01;
+
+Cluster WithLimit(const Cluster& cluster, int64_t limit) {
+  Cluster equal = cluster;
+  for (Device& device : equal.devices) device.memory = limit;
+  return equal;
+}
+
+// The smallest limit at which `fits` holds, between one that cannot be undercut and one that works.
+int64_t Bisect(int64_t least, int64_t works, double precision,
+               const std::function<bool(int64_t)>& fits) {
+  if (works <= least || fits(least)) return std::min(least, works);
+  int64_t too_small = least;
+  while (static_cast<double>(works - too_small) > precision * static_cast<double>(works)) {
+    const int64_t middle = too_small + (works - too_small) / 2;
+    (fits(middle) ? works : too_small) = middle;
+  }
+  return works;
+}
+
+bool QuickFits(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed) {
+  PlaceOptions quick = options;
+  quick.lp = LpSolver::kNone;
+  std::vector<Recipe> recipes;
+  for (Algorithm algorithm : {Algorithm::kSingle, Algorithm::kMemorySplit, Algorithm::kContiguous,
+                              Algorithm::kMTopoFill, Algorithm::kHeft}) {
+    for (const Recipe& recipe : RecipesOf(problem.graph, algorithm, quick, true))
+      recipes.push_back(recipe);
+  }
+  Planner planner(problem, quick, seed);
+  for (const Recipe& recipe : recipes) planner.Prepare(recipe);
+  std::vector<uint8_t> usable(recipes.size(), 0);
+  ThreadPool(std::max(1, threads)).ForEach(static_cast<int64_t>(recipes.size()), [&](int64_t k) {
+    usable[k] = planner.Run(recipes[k]).usable();
+  });
+  return std::find(usable.begin(), usable.end(), 1) != usable.end();
+}
+
+int64_t PeakOf(const Member& member) {
+  const auto& peak = member.result.memory.peak;
+  return *std::max_element(peak.begin(), peak.end());
+}
+
+}  // namespace
+
+std::vector<int64_t> GroupNeeds(const Problem& problem) {
+  std::vector<int64_t> held(problem.ops.groups, 0), largest(problem.ops.groups, 0);
+  std::vector<int64_t> running = problem.sizes.temp;  // scratch and what is not kept of the outputs
+  for (const MemorySizes::Buffer& buffer : problem.sizes.buffers) {
+    if (!buffer.saved) running[buffer.op] += buffer.bytes;
+  }
+  const std::vector<int64_t> resident = problem.sizes.Resident();
+  for (int32_t i = 0; i < problem.ops.size(); ++i) {
+    const int32_t g = problem.ops.group[i];
+    held[g] += resident[i];
+    largest[g] = std::max(largest[g], running[i]);
+  }
+  for (int32_t g = 0; g < problem.ops.groups; ++g) held[g] += largest[g];
+  return held;
+}
+
+int64_t LeastLimit(const Problem& problem) {
+  const std::vector<int64_t> resident = problem.sizes.Resident();
+  const int64_t all = std::accumulate(resident.begin(), resident.end(), int64_t{0});
+  const std::vector<int64_t> needs = GroupNeeds(problem);
+  return std::max((all + problem.cluster.size() - 1) / problem.cluster.size(),
+                  *std::max_element(needs.begin(), needs.end()));
+}
+
+int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options, int threads,
+                           uint64_t seed, int64_t works) {
+  const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
+  const std::vector<int32_t> share = MustShare(problem.graph, options);
+  const std::vector<int32_t> pin = ParsePins(problem.graph, problem.cluster, options.pin);
+  return Bisect(LeastLimit(problem), works, kQuickPrecision, [&](int64_t limit) {
+    const Problem limited(problem.graph, WithLimit(problem.cluster, limit), memory, share, pin);
+    return QuickFits(limited, options, threads, seed);
+  });
+}
+
+LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
+                       int count, int threads, uint64_t seed,
+                       const std::function<void(std::string_view)>& progress) {
+  LimitSweep sweep;
+  std::vector<LimitPoint> known;  // all placements that were found
+  const auto place = [&](int64_t limit) {
+    std::optional<Member> best;
+    try {
+      best = Place(graph, WithLimit(cluster, limit), options, threads, seed).best;
+    } catch (const ImpossibleError&) {
+    }
+    if (best) known.push_back({limit, best->result.schedule.makespan, PeakOf(*best), best->name});
+    if (progress) {
+      progress(fmt::format("{}: {}", FormatBytes(static_cast<uint64_t>(limit)),
+                           best ? FormatDuration(ToSeconds(best->result.schedule.makespan))
+                                : std::string("nothing fits")));
+    }
+    return best.has_value();
+  };
+  const Problem unlimited(graph, WithLimit(cluster, INT64_MAX),
+                          {options.mode, options.optimizer, options.allocator_rounding},
+                          MustShare(graph, options), ParsePins(graph, cluster, options.pin));
+  sweep.least = LeastLimit(unlimited);
+  if (!place(INT64_MAX)) throw ImpossibleError("no placement fits devices without a limit", "");
+  const int64_t needed = known.front().peak;  // by the fastest placement that was found
+  sweep.smallest = Bisect(sweep.least, needed, kPrecision, place);
+  if (sweep.smallest == needed) place(needed);
+  const double step =
+      count > 1 ? std::pow(static_cast<double>(needed) / static_cast<double>(sweep.smallest),
+                           1.0 / (count - 1))
+                : 1;
+  for (int k = 0; k < count; ++k) {
+    const auto limit =
+        static_cast<int64_t>(static_cast<double>(sweep.smallest) * std::pow(step, k));
+    if (!sweep.points.empty() && limit <= sweep.points.back().limit) continue;
+    if (k > 0) place(limit);
+    // What fits a smaller limit fits this one.
+    const LimitPoint* best = nullptr;
+    for (const LimitPoint& point : known) {
+      if (point.peak <= limit && (!best || point.makespan < best->makespan)) best = &point;
+    }
+    if (best) sweep.points.push_back({limit, best->makespan, best->peak, best->method});
+  }
+  return sweep;
+}
+
+}  // namespace orchard::place

@@ -1,0 +1,49 @@
+// How little memory is enough, and what a limit costs in time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "place/place.h"
+
+namespace orchard::place {
+
+// Of every group: what it holds all the time, and the largest that one of its operators needs while
+// it runs.
+std::vector<int64_t> GroupNeeds(const Problem& problem);
+
+// Bytes that some device needs whatever the placement, with equal limits: the largest group with
+// the largest of its operators that runs, or an equal share of what is held all the time.
+int64_t LeastLimit(const Problem& problem);
+
+// A smallest equal limit at which the fast methods of the portfolio (no linear programme, no
+// refinement) find a placement, by bisection between LeastLimit and `works`, to 2 %. `works` is one
+// at which they do. Placing with `auto` and that limit succeeds.
+int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options, int threads,
+                           uint64_t seed, int64_t works);
+
+// What is possible at one limit.
+struct LimitPoint {
+  int64_t limit = 0;  // of every device
+  Time makespan = 0;  // of the best placement that was found to fit
+  int64_t peak = 0;   // of its fullest device
+  std::string method;
+};
+
+struct LimitSweep {
+  int64_t least = 0;               // no placement fits a smaller equal limit
+  int64_t smallest = 0;            // a placement was found that fits this one
+  std::vector<LimitPoint> points;  // by increasing limit, from `smallest` on; makespans never rise
+};
+
+// Bisects equal limits with all of `auto` to the smallest (to 1 %), then places at `count` limits
+// between it and the one that no longer binds. Throws ImpossibleError when not even unlimited
+// devices do.
+LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
+                       int count, int threads, uint64_t seed,
+                       const std::function<void(std::string_view)>& progress = {});
+
+}  // namespace orchard::place

@@ -1,0 +1,95 @@
+// baechi-place limits: how little memory is enough, and what it costs.
+#include "place/limits.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "baechi-place/commands.h"
+#include "baechi-place/session.h"
+#include "base/number_format.h"
+#include "place/read_graph.h"
+#include "place/report.h"
+#include "run/progress.h"
+
+namespace orchard::baechi_place {
+namespace {
+
+struct LimitsCommandOptions {
+  std::filesystem::path graph;
+  int64_t points = 8;
+  place::DeviceOptions devices;
+  place::PlaceOptions place;
+
+  void Fields(cli::FieldVisitor& f) {
+    f.Positional("graph", graph, "graph file");
+    f("points", points, "limits to place at, the smallest and the one that binds no more included",
+      cli::Between(2, 1000));
+    f.Section("devices", devices);
+    f.Section("place", place);
+  }
+};
+
+nlohmann::ordered_json ToJson(const place::LimitSweep& sweep) {
+  nlohmann::ordered_json points = nlohmann::ordered_json::array();
+  for (const place::LimitPoint& point : sweep.points) {
+    points.push_back({{"limit_bytes", point.limit},
+                      {"makespan_us", place::ToMicroseconds(point.makespan)},
+                      {"peak_bytes", point.peak},
+                      {"method", point.method}});
+  }
+  return {{"least_bytes", sweep.least}, {"smallest_bytes", sweep.smallest}, {"points", points}};
+}
+
+void Print(const place::LimitSweep& sweep) {
+  fmt::print("smallest equal limit with a placement: {} ({} bytes); below {} none can fit\n",
+             FormatBytes(static_cast<uint64_t>(sweep.smallest)), sweep.smallest,
+             FormatBytes(static_cast<uint64_t>(sweep.least)));
+  fmt::print("{:>10} {:>10} {:>10}  {}\n", "limit", "makespan", "peak", "method");
+  for (const place::LimitPoint& point : sweep.points) {
+    fmt::print("{:>10} {:>10} {:>10}  {}\n", FormatBytes(static_cast<uint64_t>(point.limit)),
+               FormatDuration(place::ToSeconds(point.makespan)),
+               FormatBytes(static_cast<uint64_t>(point.peak)), point.method);
+  }
+}
+
+int RunLimits(const LimitsCommandOptions& options, const cli::Context& context) {
+  const place::Graph graph = place::ReadGraph(options.graph);
+  const place::Cluster cluster = options.devices.Make(graph, options.place.compat);
+  InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
+    place::LimitSweep sweep;
+    {
+      run::Progress progress("limits", 0, "placements",
+                             {.enabled = !context.common.no_progress && !context.common.quiet});
+      sweep = place::SweepLimits(graph, cluster, options.place, static_cast<int>(options.points),
+                                 Threads(context), static_cast<uint64_t>(context.common.seed),
+                                 [&](std::string_view note) {
+                                   progress.Note(std::string(note));
+                                   progress.Advance();
+                                 });
+    }
+    if (directory) {
+      const std::string title = graph.name.empty() ? options.graph.filename().string() : graph.name;
+      directory->WriteReport(place::LimitReport(title, sweep));
+    }
+    if (context.common.json) {
+      fmt::print("{}\n", ToJson(sweep).dump());
+    } else {
+      Print(sweep);
+    }
+    return nlohmann::json::parse(ToJson(sweep).dump());
+  });
+  return 0;
+}
+
+}  // namespace
+
+void AddLimits(cli::Program& program) {
+  program.Add<LimitsCommandOptions>(
+      {.name = "limits",
+       .summary = "finds the smallest memory that is enough, and what more of it buys",
+       .example = "baechi-place limits data/graphs/gnmt_v2.json --devices 4 --out limits"},
+      RunLimits);
+}
+
+}  // namespace orchard::baechi_place
