@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include "base/error.h"
 #include "base/number_format.h"
@@ -101,24 +100,24 @@ LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOp
                        const std::function<void(std::string_view)>& progress) {
   LimitSweep sweep;
   std::vector<LimitPoint> known;  // all placements that were found
-  const auto place = [&](int64_t limit) {
-    std::optional<Member> best;
-    try {
-      best = Place(graph, WithLimit(cluster, limit), options, threads, seed).best;
-    } catch (const ImpossibleError&) {
-    }
-    if (best) known.push_back({limit, best->result.schedule.makespan, PeakOf(*best), best->name});
-    if (progress) {
-      progress(fmt::format("{}: {}", FormatBytes(static_cast<uint64_t>(limit)),
-                           best ? FormatDuration(ToSeconds(best->result.schedule.makespan))
-                                : std::string("nothing fits")));
-    }
-    return best.has_value();
+  const auto problem_at = [&](int64_t limit) {
+    return Problem(graph, WithLimit(cluster, limit),
+                   {options.mode, options.optimizer, options.allocator_rounding},
+                   MustShare(graph, options), ParsePins(graph, cluster, options.pin));
   };
-  const Problem unlimited(graph, WithLimit(cluster, INT64_MAX),
-                          {options.mode, options.optimizer, options.allocator_rounding},
-                          MustShare(graph, options), ParsePins(graph, cluster, options.pin));
-  sweep.least = LeastLimit(unlimited);
+  const auto place = [&](int64_t limit) {
+    const Problem problem = problem_at(limit);
+    const Member best = Search(problem, options, threads, seed).best;
+    const Time makespan = best.result.schedule.makespan;
+    if (best.usable()) known.push_back({limit, makespan, PeakOf(best), best.name});
+    if (progress) {
+      progress(fmt::format(
+          "{}: {}", limit == INT64_MAX ? "no limit" : FormatBytes(static_cast<uint64_t>(limit)),
+          best.usable() ? FormatDuration(ToSeconds(makespan)) : "nothing fits"));
+    }
+    return best.usable();
+  };
+  sweep.least = LeastLimit(problem_at(INT64_MAX));
   if (!place(INT64_MAX)) throw ImpossibleError("no placement fits devices without a limit", "");
   const int64_t needed = known.front().peak;  // by the fastest placement that was found
   sweep.smallest = Bisect(sweep.least, needed, kPrecision, place);

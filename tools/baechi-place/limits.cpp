@@ -7,6 +7,7 @@
 
 #include "baechi-place/commands.h"
 #include "baechi-place/session.h"
+#include "base/error.h"
 #include "base/number_format.h"
 #include "place/read_graph.h"
 #include "place/report.h"
@@ -54,6 +55,10 @@ void Print(const place::LimitSweep& sweep) {
 }
 
 int RunLimits(const LimitsCommandOptions& options, const cli::Context& context) {
+  if (options.place.training.step == place::Step::kTraining ||
+      options.place.compat != place::Compat::kNone)
+    throw UsageError("limits places the graph as it is given, without --step training or --compat",
+                     "limits");
   const place::Graph graph = place::ReadGraph(options.graph);
   const place::Cluster cluster = options.devices.Make(graph, options.place.compat);
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
