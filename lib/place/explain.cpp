@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/number_format.h"
+#include "place/training_step.h"
 
 namespace orchard::place {
 namespace {
@@ -86,7 +87,10 @@ class ChainFinder {
 // ------------------------------------------------------------------------------------------
 
 constexpr double kWidth = 1060, kLeft = 90, kRow = 30, kHalfRow = 12, kTop = 8;
-constexpr const char* kComputeColors[] = {"#0072b2", "#56a3d0"};  // neighbours told apart
+// Of the kinds of operators of a training step; of other graphs all have the first. Neighbours are
+// told apart.
+constexpr const char* kStepColors[kStepKinds][2] = {
+    {"#0072b2", "#56a3d0"}, {"#7b3294", "#b07cc6"}, {"#4d4d4d", "#8c8c8c"}, {"#b8860b", "#e0b84c"}};
 constexpr const char* kSendColor = "#d55e00";
 constexpr const char* kReceiveColor = "#009e73";
 
@@ -210,7 +214,8 @@ std::string GanttSvg(const Problem& problem, const Schedule& schedule) {
                         Escape(problem.cluster.devices[d].name.substr(0, 12)));
     int color = 0;
     for (int32_t i : schedule.order[d]) {
-      gantt.Bar(schedule.start[i], schedule.end[i], y, kRow, kComputeColors[color], "");
+      const int kind = problem.graph.step ? static_cast<int>(problem.graph.step->ops[i].kind) : 0;
+      gantt.Bar(schedule.start[i], schedule.end[i], y, kRow, kStepColors[kind][color], "");
       color = 1 - color;
     }
     gantt.Flush();

@@ -19,6 +19,7 @@ int64_t Due(const StepOp& op, Pipeline schedule, int64_t height) {
     case StepKind::kForward:
       if (op.once) return -kFar;
       return schedule == Pipeline::kGpipe ? m : 2 * m - height;
+    case StepKind::kRecompute:  // `rank` says when, among the backward pass
     case StepKind::kBackward:
       if (op.once) return 2 * kFar;
       return schedule == Pipeline::kGpipe ? kFar + m : 2 * m + height + 1;

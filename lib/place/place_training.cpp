@@ -14,6 +14,7 @@
 #include "place/infeasible.h"
 #include "place/pipeline_order.h"
 #include "place/pipeline_split.h"
+#include "place/recompute.h"
 
 namespace orchard::place {
 namespace {
@@ -34,7 +35,7 @@ struct Candidate {
 };
 
 std::vector<int32_t> RankOf(const StepOrigin& step, const std::vector<int32_t>& order) {
-  std::vector<int32_t> rank(size_t{3} * step.forward.size(), 0);
+  std::vector<int32_t> rank(size_t{kStepKinds} * step.forward.size(), 0);
   for (size_t at = 0; at < order.size(); ++at) {
     const StepOp& op = step.ops[order[at]];
     rank[static_cast<size_t>(op.kind) * step.forward.size() + op.forward] =
@@ -95,8 +96,9 @@ struct Trial {
 
 class Microbatches {
  public:
-  Microbatches(const Problem& problem, const std::vector<Candidate>& candidates, Pipeline asked)
-      : problem_(problem), candidates_(candidates), asked_(asked) {
+  Microbatches(const Problem& problem, const std::vector<Candidate>& candidates, Pipeline asked,
+               bool planned = true)
+      : problem_(problem), candidates_(candidates), asked_(asked), planned_(planned) {
     // The index of a step with one micro-batch would do as well: all copies are alike.
     std::vector<int32_t> order(problem.ops.size());
     std::iota(order.begin(), order.end(), 0);
@@ -112,6 +114,7 @@ class Microbatches {
     std::vector<Trial> trials;
     for (const Candidate& candidate : candidates_) {
       for (const bool as_planned : {true, false}) {
+        if (as_planned && !planned_) continue;
         if (asked_ != Pipeline::k1F1B) trials.push_back({&candidate, Pipeline::kGpipe, as_planned});
         if (asked_ != Pipeline::kGpipe) trials.push_back({&candidate, Pipeline::k1F1B, as_planned});
       }
@@ -168,12 +171,73 @@ class Microbatches {
   const Problem& problem_;
   const std::vector<Candidate>& candidates_;
   Pipeline asked_;
+  bool planned_;  // whether candidates know how passes ran with one micro-batch
   std::vector<int32_t> topological_;
 };
+
+// What is worth trying with recomputation: few, as each takes many simulations.
+std::vector<Candidate> FewOf(const std::vector<Candidate>& candidates) {
+  std::vector<Candidate> few;
+  for (size_t c = 0; c < candidates.size(); ++c) {
+    if (c < 2 || candidates[c].algorithm == Algorithm::kSingle || c + 1 == candidates.size())
+      few.push_back(candidates[c]);
+  }
+  return few;
+}
 
 Problem MakeProblem(const Graph& step, const Cluster& cluster, const PlaceOptions& options) {
   return Problem(step, cluster, StepMemory(options), MustShare(step, options),
                  ParsePins(step, cluster, options.pin));
+}
+
+// Makes a placement that would be the fastest fit by computing outputs again.
+void Recomputed(const Graph& forward, const Problem& single, const Candidate& candidate,
+                int32_t count, const PlaceOptions& options, const Cluster& cluster,
+                TrainingPlan& plan) {
+  const double from = Now();
+  const auto run = [&](const RecomputeSegments& segments, std::shared_ptr<const Graph>& step) {
+    StepOptions how = options.training.ForStep(options.optimizer, count);
+    how.recompute = segments;
+    step = std::make_shared<const Graph>(BuildTrainingStep(forward, how));
+    const Problem problem = MakeProblem(*step, cluster, options);
+    Member member{.algorithm = candidate.algorithm};
+    member.name = candidate.name;
+    if (count == 1) {
+      member.result = Evaluate(problem, LiftToStep(*step->step, candidate.device));
+    } else {
+      const std::vector<Candidate> one = {candidate};
+      const Trial trial =
+          Microbatches(problem, one, options.training.schedule, /*planned=*/false).Best(1)[0];
+      member.pipeline = kPipelineNames[static_cast<int>(trial.pipeline)].name;
+      member.name += fmt::format(", {} micro-batches, {}", count, member.pipeline);
+      member.result = trial.result;
+    }
+    CountBytes(problem, member);
+    member.seconds = Now() - from;
+    return member;
+  };
+  std::shared_ptr<const Graph> step;
+  const Member without = run({}, step);
+  const auto faster = [&](const Member& member) {
+    return plan.result.members.empty() || Better(member, plan.result.best);
+  };
+  const bool could_win =
+      !plan.result.best.usable() ||
+      without.result.schedule.makespan < plan.result.best.result.schedule.makespan;
+  if (without.usable() || !could_win) return;
+  std::vector<uint8_t> over;
+  for (int32_t d = 0; d < cluster.size(); ++d)
+    over.push_back(without.result.memory.peak[d] > cluster.devices[d].memory);
+  FitByRecomputing(single, candidate.device, over, [&](const RecomputeSegments& segments) {
+    Member member = run(segments, step);
+    if (!member.usable() || !faster(member)) return member.usable();
+    member.name += ", recomputing";
+    plan.result.best = member;
+    plan.step = step;
+    plan.cyclic = false;
+    plan.result.members.push_back(std::move(member));
+    return true;
+  });
 }
 
 }  // namespace
@@ -208,8 +272,9 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
   }
   plan.result = Search(single, options, threads, seed, tell, cuda);
   const std::vector<Candidate> candidates =
-      counts.back() > 1 ? Candidates(single, plan.result.members, options.algo == Algorithm::kAuto)
-                        : std::vector<Candidate>();
+      counts.back() > 1 || options.training.recompute == Recompute::kAuto
+          ? Candidates(single, plan.result.members, options.algo == Algorithm::kAuto)
+          : std::vector<Candidate>();
   const Schedule& first = plan.result.best.result.schedule;
   if (counts.front() == 1) {
     plan.counts.push_back({1, "", first.makespan, plan.result.best.usable()});
@@ -249,6 +314,12 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
     for (Member& tried : members) plan.result.members.push_back(std::move(tried));
     last = step;
     if (progress) progress(fmt::format("{} micro-batches tried", count), annealed);
+  }
+  if (options.training.recompute == Recompute::kAuto) {
+    for (const Candidate& candidate : FewOf(candidates)) {
+      for (int32_t count : counts)
+        Recomputed(forward, single, candidate, count, options, cluster, plan);
+    }
   }
   if (!plan.result.best.usable())
     ThrowInfeasible(MakeProblem(*last, cluster, options), plan.result.members);

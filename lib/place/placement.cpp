@@ -87,13 +87,19 @@ std::string Times(const Graph& graph, const Schedule& schedule) {
   return lines.Object();
 }
 
-Json StepToJson(const StepOptions& step, const std::string& pipeline) {
+Json StepToJson(const StepOrigin& origin, const std::string& pipeline) {
+  const StepOptions& step = origin.options;
   Json json = {{"microbatches", step.microbatches},
                {"optimizer", kOptimizerNames[static_cast<int>(step.optimizer)].name},
                {"launch_us", step.launch_us},
                {"bandwidth_gb_per_s", step.bandwidth_gb_per_s}};
   if (step.backward_ratio) json["backward_ratio"] = *step.backward_ratio;
   if (!pipeline.empty()) json["schedule"] = pipeline;
+  for (const auto& segment : step.recompute) {
+    Json names = Json::array();
+    for (int32_t i : segment) names.push_back(origin.forward.ops[i].name);
+    json["recompute"].push_back(names);
+  }
   return json;
 }
 
@@ -120,7 +126,7 @@ std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const Pl
     json["compat"] = kCompatNames[static_cast<int>(options.compat)].name;
     json["published_makespan_us"] = ToMicroseconds(result.best.published_makespan);
   }
-  if (graph.step) json["step"] = StepToJson(graph.step->options, result.best.pipeline);
+  if (graph.step) json["step"] = StepToJson(*graph.step, result.best.pipeline);
   json["devices"] = Json::array();
   for (int32_t d = 0; d < cluster.size(); ++d) {
     const Device& device = cluster.devices[d];
@@ -246,23 +252,37 @@ double ReadBetween(const JsonAt& at, double low, double high) {
   return value;
 }
 
-StepOptions ReadStep(const JsonAt& at) {
+StepOptions ReadStep(const JsonAt& at, const Graph& forward) {
   StepOptions step;
   step.microbatches = static_cast<int32_t>(ReadBetween(at.At("microbatches"), 1, 1024));
   step.optimizer = ReadName(at.At("optimizer"), kOptimizerNames);
   step.launch_us = ReadBetween(at.At("launch_us"), 0, 1e12);
   step.bandwidth_gb_per_s = ReadBetween(at.At("bandwidth_gb_per_s"), 1e-6, 1e12);
   if (at.Has("backward_ratio")) step.backward_ratio = ReadBetween(at.At("backward_ratio"), 0, 100);
+  if (!at.Has("recompute")) return step;
+  std::unordered_map<std::string, int32_t> op_of;
+  for (int32_t i = 0; i < forward.size(); ++i) op_of[forward.ops[i].name] = i;
+  const JsonAt segments = at.At("recompute");
+  for (size_t s = 0; s < segments.ArraySize(); ++s) {
+    step.recompute.emplace_back();
+    for (size_t k = 0; k < segments.At(s).ArraySize(); ++k) {
+      const JsonAt name = segments.At(s).At(k);
+      const auto found = op_of.find(name.Text());
+      if (found == op_of.end()) name.Fail("the graph has no operator " + io::Quoted(name.Text()));
+      step.recompute.back().push_back(found->second);
+    }
+  }
   return step;
 }
 
 }  // namespace
 
-std::optional<StepOptions> ReadStepOptions(const std::filesystem::path& path) {
+std::optional<StepOptions> ReadStepOptions(const std::filesystem::path& path,
+                                           const Graph& forward) {
   const nlohmann::json json = io::ReadJsonFile(path);
   const JsonAt root(json, path.string());
   if (!root.Has("step")) return std::nullopt;
-  return ReadStep(root.At("step"));
+  return ReadStep(root.At("step"), forward);
 }
 
 Placement ReadPlacement(const std::filesystem::path& path, const Graph& graph,

@@ -23,8 +23,9 @@ struct Placement {
 std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
                             const PlaceResult& result, uint64_t seed);
 
-// The training step that a placement file is for, if it is for one.
-std::optional<StepOptions> ReadStepOptions(const std::filesystem::path& path);
+// The training step that a placement file is for, if it is for one, with `forward` as its forward
+// graph. Throws DataError.
+std::optional<StepOptions> ReadStepOptions(const std::filesystem::path& path, const Graph& forward);
 
 // Reads what PlacementToJson wrote, or any file with "assign": {operator: device name or number};
 // without "order" operators run as their inputs arrive (`order` is empty). Throws DataError naming

@@ -56,7 +56,7 @@ void AddActivations(const Graph& graph, const MemorySizes& sizes, std::vector<in
   std::vector<uint8_t> counted(sizes.buffers.size(), 0);
   for (size_t e = 0; e < graph.edges.size(); ++e) {
     const auto [src, dst] = graph.edges[e];
-    if (ops[src].kind == ops[dst].kind) continue;
+    if (ops[src].kind == ops[dst].kind || ops[src].kind == StepKind::kRecompute) continue;
     for (int32_t t : graph.TensorsOf(static_cast<int32_t>(e))) {
       const int32_t b = sizes.buffer_of_tensor[t];
       if (b < 0 || counted[b]) continue;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "place/explain.h"
+#include "place/training_step.h"
 
 namespace orchard::place {
 namespace {
@@ -36,8 +37,10 @@ std::string PlanTrace(const Problem& problem, const Schedule& schedule, const Me
     }
   }
   for (int32_t i = 0; i < problem.ops.size(); ++i) {
+    const auto& step = problem.graph.step;
     add(Complete(schedule.device[i], kCompute, problem.graph.ops[i].name, schedule.start[i],
-                 schedule.end[i]));
+                 schedule.end[i],
+                 step ? fmt::format(R"(,"cat":"{}")", Name(step->ops[i].kind)) : ""));
   }
   for (size_t k = 0; k < schedule.transfers.size(); ++k) {
     const Transfer& t = schedule.transfers[k];

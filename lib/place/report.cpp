@@ -136,8 +136,12 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
   report.AddSection("When what runs")
       .AddPicture(
           std::as_bytes(std::span(svg)), "image/svg+xml", "Gantt chart: one band per device",
-          "Per device: operators (blue, neighbours in two shades), sends (orange), receives "
-          "(green).")
+          fmt::format(
+              "Per device: operators ({}neighbours in two shades), sends (orange), receives "
+              "(green).",
+              problem.graph.step ? "forward blue, backward purple, computed again gold, "
+                                   "updates grey, "
+                                 : "blue, "))
       .AddTable(DeviceTable(problem, placement));
   const std::vector<ChainLink> chain = CriticalChain(problem, schedule);
   report.AddSection("What the time goes into")

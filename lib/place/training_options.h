@@ -30,10 +30,16 @@ inline constexpr cli::EnumName<Pipeline> kPipelineNames[] = {
     {"auto", Pipeline::kAuto}, {"gpipe", Pipeline::kGpipe}, {"1f1b", Pipeline::k1F1B}};
 constexpr auto EnumNames(Pipeline) { return std::span(kPipelineNames); }
 
+enum class Recompute { kOff, kAuto };
+inline constexpr cli::EnumName<Recompute> kRecomputeNames[] = {{"off", Recompute::kOff},
+                                                               {"auto", Recompute::kAuto}};
+constexpr auto EnumNames(Recompute) { return std::span(kRecomputeNames); }
+
 struct TrainingOptions {
   Step step = Step::kGiven;
   std::string microbatches = "1";
   Pipeline schedule = Pipeline::kAuto;
+  Recompute recompute = Recompute::kOff;
   double launch_us = StepOptions{}.launch_us;
   std::optional<double> backward_ratio;
   double bandwidth = StepOptions{}.bandwidth_gb_per_s;
@@ -45,6 +51,9 @@ struct TrainingOptions {
     f("microbatches", microbatches,
       "parts of the batch that --step training pipelines; auto: the best of 1, 2, 4, 8, 16, 32");
     f("schedule", schedule, "order of the micro-batches' passes on a device");
+    f("recompute", recompute,
+      "auto: where memory binds, drop what the backward pass needs and compute it again, if that "
+      "makes a placement fit that is faster than all that fit without");
     f("launch_us", launch_us, "part of an operator's time that does not shrink with the batch",
       cli::AtLeast(0));
     f("backward_ratio", backward_ratio,

@@ -39,12 +39,14 @@ class StepBuilder {
     origin_->forward = forward;
     origin_->options = options;
     Classify();
+    PlanRecomputation();
   }
 
   Graph Build() {
     AddOperators();
     for (int32_t m = 0; m < k_; ++m) ForwardUses(m);
     for (int32_t m = 0; m < k_; ++m) SavedUses(m);
+    for (int32_t m = 0; m < k_; ++m) RecomputeUses(m);
     for (int32_t m = 0; m < k_; ++m) GradientUses(m);
     for (int32_t i = 0; i < f_.size(); ++i) ParameterUses(i);
     builder_.graph.name = f_.name;
@@ -82,6 +84,67 @@ class StepBuilder {
     }
   }
 
+  // Which tensors are dropped with their segment, and which operators run again to restore them.
+  void PlanRecomputation() {
+    segment_.assign(f_.size(), -1);
+    again_.assign(f_.size(), 0);
+    inside_.assign(f_.tensors.size(), 0);
+    if (options_.recompute.empty()) return;
+    for (size_t s = 0; s < options_.recompute.size(); ++s) {
+      for (int32_t i : options_.recompute[s]) {
+        if (backward_[i] && !once_[i]) segment_[i] = static_cast<int32_t>(s);
+      }
+    }
+    FindInside();
+    const std::vector<int32_t> order = TopologicalOrder(f_.edges, f_.out_begin);
+    for (auto at = order.rbegin(); at != order.rend(); ++at) {
+      if (segment_[*at] >= 0) again_[*at] = RunsAgain(*at);
+    }
+  }
+
+  void FindInside() {
+    std::fill(inside_.begin(), inside_.end(), 1);
+    std::vector<uint8_t> sends(options_.recompute.size(), 0);  // something out of the segment
+    for (size_t e = 0; e < f_.edges.size(); ++e) {
+      const auto [i, j] = f_.edges[e];
+      for (int32_t t : f_.TensorsOf(static_cast<int32_t>(e))) {
+        if (f_.tensors[t].control || segment_[i] == segment_[j]) continue;
+        inside_[t] = 0;
+        if (segment_[i] >= 0) sends[segment_[i]] = 1;
+      }
+    }
+    for (int32_t& s : segment_) {
+      if (s >= 0 && !sends[s]) s = -1;  // no gradient would start it again
+    }
+    for (size_t t = 0; t < f_.tensors.size(); ++t) {
+      if (f_.tensors[t].control || segment_[f_.tensors[t].producer] < 0) inside_[t] = 0;
+    }
+  }
+
+  // Whether an output that the backward pass or later operators of the segment need was dropped.
+  bool RunsAgain(int32_t i) const {
+    const Op& op = f_.ops[i];
+    for (size_t port = 0; port < op.out.size(); ++port) {
+      if ((op.saved.empty() || op.saved[port]) && !IsRead(i, port)) return true;
+    }
+    for (int32_t e = f_.out_begin[i]; e < f_.out_begin[i + 1]; ++e) {
+      for (int32_t t : f_.TensorsOf(e)) {
+        if (inside_[t] && (Saved(t) || again_[f_.edges[e].dst])) return true;
+      }
+    }
+    return false;
+  }
+
+  // Whether operator i is one of the first of its segment to run again.
+  bool StartsAgain(int32_t i) const {
+    for (int32_t e : f_.InEdges(i)) {
+      for (int32_t t : f_.TensorsOf(e)) {
+        if (inside_[t]) return false;
+      }
+    }
+    return again_[i];
+  }
+
   bool CarriesData(int32_t edge) const {
     const auto tensors = f_.TensorsOf(edge);
     return std::any_of(tensors.begin(), tensors.end(),
@@ -92,6 +155,7 @@ class StepBuilder {
   // What an operator of the forward graph is in micro-batch m.
   int32_t Forward(int32_t i, int32_t m) const { return forward_id_[once_[i] ? 0 : m][i]; }
   int32_t Backward(int32_t i, int32_t m) const { return backward_id_[once_[i] ? 0 : m][i]; }
+  int32_t Again(int32_t i, int32_t m) const { return again_id_[m][i]; }
   const std::string& NameOf(int32_t op) const { return builder_.graph.ops[op].name; }
 
   int64_t Bytes(int32_t producer, int64_t bytes) const {
@@ -108,6 +172,7 @@ class StepBuilder {
   void AddOperators() {
     forward_id_.assign(k_, std::vector<int32_t>(f_.size(), -1));
     backward_id_ = forward_id_;
+    again_id_ = forward_id_;
     update_id_.assign(f_.size(), -1);
     for (int32_t m = 0; m < k_; ++m) {
       for (int32_t i = 0; i < f_.size(); ++i) {
@@ -118,6 +183,11 @@ class StepBuilder {
       for (int32_t i = 0; i < f_.size(); ++i) {
         if (backward_[i] && Runs(i, m))
           backward_id_[m][i] = Add(BackwardOp(i, m), {i, StepKind::kBackward, m});
+      }
+    }
+    for (int32_t m = 0; m < k_; ++m) {
+      for (int32_t i = 0; i < f_.size(); ++i) {
+        if (again_[i]) again_id_[m][i] = Add(RecomputeOp(i, m), {i, StepKind::kRecompute, m});
       }
     }
     if (options_.optimizer == Optimizer::kNone) return;
@@ -146,6 +216,13 @@ class StepBuilder {
     copy.temp = Bytes(i, op.temp);
     for (int64_t out : op.out) copy.out.push_back(Bytes(i, out));
     return copy;
+  }
+
+  Op RecomputeOp(int32_t i, int32_t m) const {
+    Op op = ForwardOp(i, m);
+    op.name += " recompute";
+    op.perm = 0;
+    return op;
   }
 
   double BackwardUs(int32_t i) const {
@@ -218,6 +295,29 @@ class StepBuilder {
     }
   }
 
+  // The use of tensor t by an operator that runs after the gradients came: of what was kept, or
+  // computed again.
+  void UseRestored(int32_t t, int32_t m, int32_t dst) {
+    const Tensor& tensor = f_.tensors[t];
+    if (!inside_[t]) return UseForward(t, m, dst);
+    const int32_t src = Again(tensor.producer, m);
+    const std::string name = tensor.port >= 0
+                                 ? fmt::format("{}:{}", NameOf(src), tensor.port)
+                                 : fmt::format("{} #{} recompute", f_.tensor_names[t], m + 1);
+    Use(src, dst, name, Bytes(tensor.producer, tensor.bytes), Stated(tensor.producer, tensor.us));
+  }
+
+  void RecomputeUses(int32_t m) {
+    for (int32_t i = 0; i < f_.size(); ++i) {
+      if (!again_[i]) continue;
+      for (int32_t e : f_.InEdges(i)) {
+        for (int32_t t : f_.TensorsOf(e)) {
+          if (!f_.tensors[t].control) UseRestored(t, m, Again(i, m));
+        }
+      }
+    }
+  }
+
   void ForwardUses(int32_t m) {
     for (size_t e = 0; e < f_.edges.size(); ++e) {
       const int32_t dst = f_.edges[e].dst;
@@ -244,19 +344,19 @@ class StepBuilder {
       for (int32_t e = f_.out_begin[i]; e < f_.out_begin[i + 1]; ++e) {
         for (int32_t t : f_.TensorsOf(e)) {
           if (!Saved(t)) continue;
-          UseForward(t, m, backward);
+          UseRestored(t, m, backward);
           if (f_.tensors[t].port >= 0) port_read[f_.tensors[t].port] = 1;
         }
       }
       for (size_t port = 0; port < port_read.size(); ++port) {  // outputs that nobody reads
         const Op& op = f_.ops[i];
         if (port_read[port] || !(op.saved.empty() || op.saved[port]) || IsRead(i, port)) continue;
-        Use(forward, backward, fmt::format("{}:{}", NameOf(forward), port), Bytes(i, op.out[port]),
-            -1);
+        const int32_t src = again_[i] ? Again(i, m) : forward;
+        Use(src, backward, fmt::format("{}:{}", NameOf(src), port), Bytes(i, op.out[port]), -1);
       }
       for (int32_t e : f_.InEdges(i)) {
         for (int32_t t : f_.TensorsOf(e)) {
-          if (Saved(t)) UseForward(t, m, backward);
+          if (Saved(t)) UseRestored(t, m, backward);
         }
       }
     }
@@ -287,6 +387,11 @@ class StepBuilder {
           const double us = Stated(i, tensor.us);
           Use(src, Backward(i, m), name, bytes, us, Sum(t, m));
           if (parameter_[i] && update_id_[i] >= 0) Use(src, update_id_[i], name, bytes, us);
+          if (segment_[i] < 0 || segment_[i] == segment_[j]) continue;
+          for (int32_t first : options_.recompute[segment_[i]]) {
+            if (segment_[first] == segment_[i] && StartsAgain(first))
+              Use(src, Again(first, m), name, bytes, us);
+          }
         }
       }
     }
@@ -329,7 +434,11 @@ class StepBuilder {
   std::vector<uint8_t> backward_;   // has a backward pass
   std::vector<uint8_t> once_;       // computed from parameters alone
   std::vector<uint8_t> parameter_;  // a variable: its outputs are its parameters
-  std::vector<std::vector<int32_t>> forward_id_, backward_id_;  // [micro-batch][operator]
+  std::vector<int32_t> segment_;    // to recompute, of each operator, or -1
+  std::vector<uint8_t> again_;      // runs again
+  std::vector<uint8_t> inside_;     // of each tensor: read in its own segment only
+  std::vector<std::vector<int32_t>> forward_id_, backward_id_,
+      again_id_;  // [micro-batch][operator]
   std::vector<int32_t> update_id_;
   std::vector<int32_t> sum_of_tensor_, sum_of_;
 };
@@ -337,7 +446,7 @@ class StepBuilder {
 }  // namespace
 
 const char* Name(StepKind kind) {
-  constexpr const char* kNames[] = {"forward", "backward", "update"};
+  constexpr const char* kNames[] = {"forward", "backward", "update", "recompute"};
   return kNames[static_cast<int>(kind)];
 }
 

@@ -27,10 +27,14 @@ struct StepOptions {
   std::optional<double> backward_ratio;  // backward time by forward time where none is stated;
                                          // absent: 2 for dense operators, 1 for others
   double bandwidth_gb_per_s = 448;       // of a device's memory; what updates cost
+  // Segments of forward operators that share a device: what only operators of the segment read is
+  // dropped, and computed again when the gradients of the segment's outputs are there.
+  std::vector<std::vector<int32_t>> recompute;
   bool operator==(const StepOptions&) const = default;
 };
 
-enum class StepKind : uint8_t { kForward, kBackward, kUpdate };
+enum class StepKind : uint8_t { kForward, kBackward, kUpdate, kRecompute };
+inline constexpr int kStepKinds = 4;
 const char* Name(StepKind kind);
 
 // What an operator of the step does.
@@ -52,8 +56,9 @@ struct StepOrigin {
 };
 
 // The operators of micro-batch m, counted from 0, are called "name" and "name backward", from m = 1
-// on "name #2" and "name #2 backward"; updates are "name update". Throws DataError when operators
-// of the graph are called like that.
+// on "name #2" and "name #2 backward"; updates are "name update", and what is computed again "name
+// recompute". Throws DataError when operators of the graph are called like that, or segments to
+// recompute depend on each other both ways.
 Graph BuildTrainingStep(const Graph& forward, const StepOptions& options);
 
 // Whether its backward pass takes two products for every one: by the operator's type.

@@ -11,6 +11,12 @@ STATES = {"none": 0, "sgd": 0, "momentum": 1, "adam": 2}
 TRAFFIC = {"sgd": 3, "momentum": 5, "adam": 7}  # parameters read and written, gradient read, states read and written
 
 
+def saved(t, ops):
+    port = t["name"][len(t["src"]) + 1:]
+    flags = ops[t["src"]].get("saved")
+    return t["name"][0] != "^" and (flags is None or not port.isdigit() or bool(flags[int(port)]))
+
+
 def unroll(graph, step):
     k, launch, optimizer = step["microbatches"], step["launch_us"], step["optimizer"]
     ops = {op["name"]: op for op in graph["ops"]}
@@ -58,6 +64,25 @@ def unroll(graph, step):
     inputs = lambda name: [t for t in uses[name] if not control(t) and backward[t["src"]]]  # noqa: E731
     new, edges = [], []
 
+    # Recomputation: a tensor that only operators of its producer's segment read is inside, and dropped.
+    segment = {name: s for s, names in enumerate(step.get("recompute", [])) for name in names if backward[name] and not once[name]}
+    readers = {}
+    for dst in ops:
+        for t in uses[dst]:
+            if not control(t):
+                readers.setdefault((t["src"], t["name"]), []).append(dst)
+    leaving = lambda src, dst: segment.get(src) != segment.get(dst)  # noqa: E731
+    sending = {segment[src] for (src, _), list in readers.items() for dst in list if src in segment and leaving(src, dst)}
+    segment = {name: s for name, s in segment.items() if s in sending}
+    inside = lambda t: not control(t) and t["src"] in segment and not any(leaving(t["src"], dst) for dst in readers.get((t["src"], t["name"]), []))  # noqa: E731
+    again = {}
+    for name in reversed(order):
+        mine = [t for pair in ordered if pair[0] == name for t in pairs[pair]]
+        unread = [port for port in range(len(ops[name].get("out", []))) if (name, f"{name}:{port}") not in readers]
+        again[name] = name in segment and (any(ops[name].get("saved", [1] * len(ops[name].get("out", [])))[port] for port in unread) or any(
+            inside(t) and (saved(t, ops) or any(again.get(dst) for dst in readers[name, t["name"]])) for t in mine if not control(t)))
+    starts = lambda name: again[name] and not any(inside(t) for t in uses[name])  # noqa: E731
+
     def carry(src, dst, name, bytes, us=None, sum=None):
         edges.append({"src": src, "dst": dst, "tensor": name, "bytes": bytes} | ({} if us is None else {"us": us})
                      | ({} if sum is None else {"sum": sum}))
@@ -73,10 +98,10 @@ def unroll(graph, step):
 
     stated = lambda t: t["us"] if t["us"] is None or once[t["src"]] else t["us"] / k  # noqa: E731
 
-    def saved(t):
-        port = t["name"][len(t["src"]) + 1:]
-        flags = ops[t["src"]].get("saved")
-        return not control(t) and (flags is None or not port.isdigit() or bool(flags[int(port)]))
+    def carry_restored(t, m, dst):  # what was kept, or computed again
+        if not inside(t):
+            return carry_forward(t, m, dst)
+        carry(call(t["src"], m) + " recompute", dst, call(t["src"], m) + " recompute" + t["name"][len(t["src"]):], size(t["src"], t["bytes"]), stated(t))
 
     for m in range(k):
         for name in ops:
@@ -94,6 +119,11 @@ def unroll(graph, step):
                 if own_gradient(name):
                     out, temp = (out + [op["perm"]], temp) if m == 0 else (out, temp + op["perm"])
                 new.append({"name": back(name, m), "forward": name, "us": part(name, op.get("bwd_us", op["us"] * ratio)), "temp": temp, "out": out})
+    for m in range(k):
+        for name in ops:
+            if again[name]:
+                copy = next(op for op in new if op["name"] == call(name, m))
+                new.append({"name": call(name, m) + " recompute", "forward": name, "us": copy["us"], "temp": copy["temp"], "out": copy["out"]})
     updated = [name for name in ops if ops[name].get("perm", 0) and optimizer != "none"]
     for name in updated:
         us = TRAFFIC[optimizer] * ops[name]["perm"] / (step["bandwidth_gb_per_s"] * 1000)
@@ -111,15 +141,21 @@ def unroll(graph, step):
             carry(call(name, m), back(name, m), "^" + call(name, m) + " done", 0)
             mine = [t for pair in ordered if pair[0] == name for t in pairs[pair]]
             for t in mine:
-                if saved(t):
-                    carry_forward(t, m, back(name, m))
+                if saved(t, ops):
+                    carry_restored(t, m, back(name, m))
             for port, bytes in enumerate(ops[name].get("out", [])):
                 t = {"src": name, "name": f"{name}:{port}", "bytes": bytes, "us": None}
-                if saved(t) and t["name"] not in [other["name"] for other in mine]:
-                    carry_forward(t, m, back(name, m))
+                if saved(t, ops) and t["name"] not in [other["name"] for other in mine]:
+                    carry_restored(t, m, back(name, m))
             for t in uses[name]:
-                if saved(t):
-                    carry_forward(t, m, back(name, m))
+                if saved(t, ops):
+                    carry_restored(t, m, back(name, m))
+    for m in range(k):
+        for name in ops:
+            if again[name]:
+                for t in uses[name]:
+                    if not control(t):
+                        carry_restored(t, m, call(name, m) + " recompute")
     for m in range(k):
         for name in ops:
             if backward[name] and m in runs(name):
@@ -129,6 +165,9 @@ def unroll(graph, step):
                     carry(back(name, m), back(t["src"], m), gradient, size(t["src"], t["bytes"]), stated(t), total)
                     if variable[t["src"]] and t["src"] in updated:
                         carry(back(name, m), t["src"] + " update", gradient, size(t["src"], t["bytes"]), stated(t), total)
+                    for first in step.get("recompute", [[]])[segment[t["src"]]] if t["src"] in segment and leaving(t["src"], name) else []:
+                        if starts(first):
+                            carry(back(name, m), call(first, m) + " recompute", gradient, size(t["src"], t["bytes"]), stated(t), total)
     for name in ops:
         if ops[name].get("perm", 0):
             first = back(name, 0)

@@ -43,6 +43,22 @@ struct PlaceCommandOptions {
   }
 };
 
+// What is computed twice.
+struct RecomputedWork {
+  int64_t operators = 0;
+  place::Time work = 0;
+};
+
+RecomputedWork WorkAgain(const place::TrainingPlan& plan) {
+  RecomputedWork again;
+  for (int32_t s = 0; s < plan.step->size(); ++s) {
+    if (plan.step->step->ops[s].kind != place::StepKind::kRecompute) continue;
+    ++again.operators;
+    again.work += place::FromMicroseconds(plan.step->ops[s].us);
+  }
+  return again;
+}
+
 nlohmann::ordered_json StepSummary(const place::PlaceResult& result,
                                    const place::TrainingPlan& plan) {
   nlohmann::ordered_json counts = nlohmann::ordered_json::array();
@@ -52,9 +68,12 @@ nlohmann::ordered_json StepSummary(const place::PlaceResult& result,
                       {"makespan_us", place::ToMicroseconds(makespan)},
                       {"fits", fits}});
   }
+  const RecomputedWork again = WorkAgain(plan);
   return {{"microbatches", plan.step->step->options.microbatches},
           {"schedule", result.best.pipeline},
           {"cyclic", plan.cyclic},
+          {"recomputed_operators", again.operators},
+          {"recomputed_us", place::ToMicroseconds(again.work)},
           {"tried", counts}};
 }
 
@@ -64,6 +83,10 @@ void PrintStep(const place::TrainingPlan& plan) {
              step.options.microbatches, step.options.microbatches == 1 ? "" : "es");
   if (plan.cyclic)
     fmt::print("devices send to each other both ways, so 1F1B has no stages: GPipe instead\n");
+  if (const RecomputedWork again = WorkAgain(plan); again.operators > 0) {
+    fmt::print("to fit, {} operators run again in the backward pass, for {} more of compute\n",
+               FormatInteger(again.operators), FormatDuration(place::ToSeconds(again.work)));
+  }
   if (plan.counts.size() < 2) return;
   for (const auto& [microbatches, pipeline, makespan, fits] : plan.counts) {
     fmt::print("  {:>4} micro-batch{} {:<6} {:>10}{}\n", microbatches,

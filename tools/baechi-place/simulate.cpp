@@ -78,7 +78,7 @@ void Print(const place::Problem& problem, const place::Evaluated& result) {
 int RunSimulate(const SimulateCommandOptions& options, const cli::Context& context) {
   place::Graph graph = place::ReadGraph(options.graph, options.import);
   place::MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
-  if (const auto step = place::ReadStepOptions(options.placement)) {
+  if (const auto step = place::ReadStepOptions(options.placement, graph)) {
     graph = place::BuildTrainingStep(graph, *step);
     memory.mode = place::Mode::kTrain;
     memory.optimizer = step->optimizer;

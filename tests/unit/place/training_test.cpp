@@ -12,6 +12,7 @@
 #include "place/pipeline_split.h"
 #include "place/place_training.h"
 #include "place/placement.h"
+#include "place/recompute.h"
 #include "unit/place/check_schedule.h"
 #include "unit/place/random_graph.h"
 #include "unit/scratch_dir.h"
@@ -42,7 +43,7 @@ Problem Of(const Graph& step, const Cluster& cluster, MemoryOptions memory = kEx
 // Ranks in topological order.
 std::vector<int32_t> Ranks(const Problem& problem) {
   const StepOrigin& step = *problem.graph.step;
-  std::vector<int32_t> rank(size_t{3} * step.forward.size(), 0);
+  std::vector<int32_t> rank(size_t{kStepKinds} * step.forward.size(), 0);
   for (int32_t s = 0; s < problem.ops.size(); ++s) {
     if (step.ops[s].microbatch == 0)
       rank[static_cast<size_t>(step.ops[s].kind) * step.forward.size() + step.ops[s].forward] =
@@ -221,7 +222,68 @@ TEST(TrainingStep, SharesTheBatchButNotTheParametersAmongMicrobatches) {
   EXPECT_TRUE(op.at("w backward")->out.empty());  // the gradient of its output is its own
 }
 
+TEST(Recomputation, DropsWhatOnlyItsSegmentReadsAndRunsItAgain) {
+  Graph chain = Chain(4, 10, 20, 100);
+  const auto run = [&](std::vector<std::vector<int32_t>> segments) {
+    const Graph step = BuildTrainingStep(chain, {.recompute = std::move(segments)});
+    return Evaluate(Of(step, Free(1)), std::vector<int32_t>(step.size(), 0));
+  };
+  // s0 to s3 hold 100 each until their backward passes, that of s3 adds a gradient.
+  EXPECT_EQ(run({}).memory.peak[0], 500);
+  EXPECT_EQ(run({}).schedule.makespan, FromMicroseconds(120));
+  // s0 and s1 run again when the gradient of s2's output is there: then s3's output is gone.
+  EXPECT_EQ(run({{0, 1, 2}}).schedule.makespan, FromMicroseconds(140));
+  EXPECT_EQ(run({{0, 1, 2}}).memory.peak[0], 400);
+  // What s1 makes is read outside of {s0, s1}, so only s0 runs again.
+  EXPECT_EQ(run({{0, 1}}).schedule.makespan, FromMicroseconds(130));
+  EXPECT_EQ(run({{0, 1}}).memory.peak[0], 400);
+  // Nothing would start a segment at the end again.
+  EXPECT_EQ(run({{2, 3}}).schedule.makespan, FromMicroseconds(120));
+}
+
+TEST(Recomputation, IsUsedOnlyWhereMemoryBinds) {
+  PlaceOptions options{.allocator_rounding = 1};
+  const auto place = [&](int64_t memory, Recompute recompute) {
+    options.training.recompute = recompute;
+    return PlaceTraining(Chain(8, 10, 20, 100), Cluster(1, memory, {}, Comm::kParallel), options, 1,
+                         0)
+        .result.best.result;
+  };
+  EXPECT_EQ(place(900, Recompute::kAuto).schedule.makespan, FromMicroseconds(240));
+  EXPECT_THROW(place(899, Recompute::kOff), ImpossibleError);
+  const Evaluated tight = place(800, Recompute::kAuto);
+  EXPECT_EQ(tight.schedule.makespan, FromMicroseconds(250));  // one operator again
+  EXPECT_LE(tight.memory.peak[0], 800);
+}
+
 // ---- random graphs ----
+
+Cluster RandomLinks(int devices) {
+  return Cluster(devices, INT64_MAX,
+                 {*rc::gen::inRange(0, 10) / 20.0, *rc::gen::inRange(0, 5) * 1.0},
+                 static_cast<Comm>(*rc::gen::inRange(0, 3)));
+}
+
+// Whatever runs again, every rule holds, and only work is added.
+RC_GTEST_PROP(Recomputation, KeepsTheRules, ()) {
+  const Graph graph = RandomGraph({.groups = false});
+  const Cluster cluster = RandomLinks(*rc::gen::inRange(1, 3));
+  const Graph plain = BuildTrainingStep(graph, {});
+  const Problem single = Of(plain, cluster);
+  std::vector<int32_t> device(graph.size());
+  for (int32_t& d : device) d = *rc::gen::inRange(0, cluster.size());
+  const std::vector<uint8_t> all(cluster.size(), 1);
+  const RecomputeSegments segments = PricedSegments(single, device, all, *rc::gen::inRange(2, 8));
+  const Graph step =
+      BuildTrainingStep(graph, {.microbatches = *rc::gen::inRange(1, 4), .recompute = segments});
+  const Problem problem = Of(step, cluster);
+  RC_ASSERT(Violation(problem.ops, cluster,
+                      Evaluate(problem, LiftToStep(*step.step, device)).schedule) == "");
+  for (const Pipeline pipeline : {Pipeline::kGpipe, Pipeline::k1F1B}) {
+    RC_ASSERT(Violation(problem.ops, cluster, RunPipeline(problem, device, pipeline).schedule) ==
+              "");
+  }
+}
 
 Graph RandomStep(int32_t microbatches) {
   const auto optimizer = static_cast<Optimizer>(*rc::gen::inRange(0, 4));
@@ -230,12 +292,6 @@ Graph RandomStep(int32_t microbatches) {
                             .optimizer = optimizer,
                             .launch_us = 1,
                             .bandwidth_gb_per_s = 0.02});
-}
-
-Cluster RandomLinks(int devices) {
-  return Cluster(devices, INT64_MAX,
-                 {*rc::gen::inRange(0, 10) / 20.0, *rc::gen::inRange(0, 5) * 1.0},
-                 static_cast<Comm>(*rc::gen::inRange(0, 3)));
 }
 
 RC_GTEST_PROP(Pipelines, RunWhateverThePlacement, ()) {
@@ -291,6 +347,7 @@ RC_GTEST_PROP(PlaceTraining, KeepsLimitsOrSaysWhatWorks, ()) {
   Cluster cluster = RandomLinks(*rc::gen::inRange(1, 4));
   PlaceOptions options{.allocator_rounding = 1, .refine_steps = 20};
   options.training.microbatches = *rc::gen::element<std::string>("1", "2", "auto");
+  options.training.recompute = *rc::gen::element(Recompute::kOff, Recompute::kAuto);
   const Graph step = BuildTrainingStep(graph, {});
   const int64_t all = MemorySizes(step, kExact).Everything();
   for (Device& device : cluster.devices) device.memory = all * *rc::gen::inRange(1, 10) / 10;
@@ -319,7 +376,7 @@ RC_GTEST_PROP(PlaceTraining, LeavesAFileThatRepeatsIt, ()) {
   const testing::ScratchDir dir;
   const auto path = dir.path() / "placement.json";
   std::ofstream(path) << PlacementToJson(*plan.step, cluster, options, plan.result, 0);
-  const Graph step = BuildTrainingStep(graph, ReadStepOptions(path).value());
+  const Graph step = BuildTrainingStep(graph, ReadStepOptions(path, graph).value());
   const Problem problem = Of(step, cluster, StepMemory(options));
   const Evaluated again = ReplayPlacement(problem, ReadPlacement(path, step, cluster), path);
   RC_ASSERT(again.schedule.start == plan.result.best.result.schedule.start);
