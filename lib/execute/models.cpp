@@ -41,7 +41,7 @@ class Builder {
                            int64_t height, int64_t width, int64_t stride, int64_t pad_height,
                            int64_t pad_width) {
     jit::Module layer("__torch__.ConvNormRelu");
-    AddParameter(layer, "weight", {out, in, height, width}, in * height * width);
+    AddParameter(layer, "weight", {out, in, height, width}, in * height * width, 2);
     AddConstant(layer, "scale", at::ones({out}), true);
     AddConstant(layer, "shift", at::zeros({out}), true);
     AddConstant(layer, "mean", at::zeros({out}), false);
@@ -114,12 +114,12 @@ class Builder {
     }
   }
 
-  // Uniform in +-1/sqrt(fan_in), as PyTorch's layers begin.
+  // Uniform with variance gain / fan_in: 1 keeps the size of what passes through, 2 before a ReLU.
   void AddParameter(jit::Module& module, const std::string& name, std::vector<int64_t> shape,
-                    int64_t fan_in) {
-    const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
-    AddConstant(module, name,
-                at::empty(shape, at::kFloat).uniform_(-bound * 1.7, bound * 1.7, generator_), true);
+                    int64_t fan_in, double gain = 1) {
+    const double bound = std::sqrt(3 * gain / static_cast<double>(fan_in));
+    AddConstant(module, name, at::empty(shape, at::kFloat).uniform_(-bound, bound, generator_),
+                true);
   }
 
   at::Generator generator_;
