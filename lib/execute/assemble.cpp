@@ -48,6 +48,30 @@ void Remap(Argument& argument, int32_t inputs, int32_t parameters) {
   for (Argument& part : argument.parts) Remap(part, inputs, parameters);
 }
 
+// Products and convolutions by their shapes; everything else one per element of the result.
+double CountFlops(const Event& event) {
+  if (event.results.empty() || !event.results[0].defined()) return 0;
+  const auto out = static_cast<double>(event.results[0].numel());
+  const auto tensor = [&](size_t k) {
+    return k < event.arguments.size() && event.arguments[k].isTensor()
+               ? event.arguments[k].toTensor()
+               : at::Tensor();
+  };
+  const auto last = [](const at::Tensor& t) {
+    return t.defined() && t.dim() > 0 ? static_cast<double>(t.size(-1)) : 1.0;
+  };
+  const std::string kind = ShortKind(event.kind);
+  if (kind == "linear" || kind == "matmul" || kind == "mm" || kind == "bmm")
+    return 2 * out * last(tensor(0));
+  if (kind == "addmm" || kind == "baddbmm") return 2 * out * last(tensor(1));
+  const at::Tensor weight = tensor(1);
+  if (kind.find("conv") != std::string::npos && weight.defined() && weight.dim() > 2)
+    return 2 * out * static_cast<double>(weight.numel()) / static_cast<double>(weight.size(0));
+  if (kind == "scaled_dot_product_attention" && weight.defined() && weight.dim() > 2)
+    return 4 * out * static_cast<double>(weight.size(-2));  // two products over the keys
+  return out;
+}
+
 }  // namespace
 
 class Assembler {
@@ -199,6 +223,7 @@ class Assembler {
       for (Argument& argument : call.arguments) Remap(argument, inputs, parameters);
     }
     for (int32_t& slot : steps->outputs) slot += inputs + parameters - kResultSlot;
+    op.flops = CountFlops(event);
     op.body = std::move(steps);
     event_of_.resize(index + 1, -1);
     event_of_[index] = e;

@@ -88,7 +88,7 @@ int64_t TrainedBytes(const Program& program, const Operator& op) {
 
 Costs Profile(const Program& program, const DeviceSpec& device, const ProfileOptions& options,
               const std::function<void()>& progress) {
-  Costs costs;
+  Costs costs{.source = "profiled on " + device.name};
   costs.temp = MeasureScratch(program, device);
   const Times forward = Measure(program, device, options, false, progress);
   for (const auto& times : forward.forward) costs.us.push_back(Median(times));

@@ -36,9 +36,10 @@ struct Operator {
   std::vector<Value> inputs;                 // distinct, from earlier operators
   std::vector<int32_t> parameters;           // indices into Program::parameters
   std::vector<int64_t> output_bytes;         // of each port, as recorded
-  std::vector<uint8_t> differentiable;       // per port: a floating-point tensor
-  std::vector<int32_t> after;                // operators that must have run though nothing flows
-  std::vector<std::string> groups;           // members of a group share a device
+  double flops = 0;                     // of one execution, a multiplication and an addition as two
+  std::vector<uint8_t> differentiable;  // per port: a floating-point tensor
+  std::vector<int32_t> after;           // operators that must have run though nothing flows
+  std::vector<std::string> groups;      // members of a group share a device
 };
 
 struct Parameter {

@@ -4,14 +4,42 @@
 
 #include "base/error.h"
 #include "io/printable.h"
+#include "place/analytic_cost.h"
 #include "place/groups.h"
 #include "place/simulate.h"
+#include "place/training_step.h"
 
 namespace orchard::execute {
+
+Costs AnalyticCosts(const Program& program, const std::string& name) {
+  const place::DevicePreset& preset = place::FindPreset(name);
+  Costs costs{.source = "analytic, " + name};
+  std::vector<uint8_t> trained(program.size(), 0);
+  for (int32_t i = 0; i < program.size(); ++i) {
+    const Operator& op = program.operators[i];
+    int64_t bytes = 0;
+    for (int64_t out : op.output_bytes) bytes += out;
+    for (const Value& input : op.inputs) {
+      bytes += program.operators[input.op].output_bytes[input.port];
+      trained[i] |= trained[input.op];
+    }
+    for (int32_t p : op.parameters) {
+      bytes += static_cast<int64_t>(program.parameters[p].value.nbytes());
+      trained[i] |= program.parameters[p].trainable;
+    }
+    const double us = place::AnalyticMicroseconds(op.flops, static_cast<double>(bytes), preset);
+    const bool dense = place::IsDense(op.kind.substr(op.kind.rfind(':') + 1));
+    costs.us.push_back(op.body ? us : 0);
+    costs.backward_us.push_back(us * (dense ? place::kDenseBackward : place::kOtherBackward));
+    costs.has_backward.push_back(op.body && trained[i] && program.no_training.empty());
+  }
+  return costs;
+}
 
 place::Graph MakeGraph(const Program& program, const Costs& costs) {
   place::GraphBuilder builder(program.name);
   builder.graph.name = program.name;
+  builder.graph.cost_source = costs.source;
   std::vector<uint8_t> counted(program.parameters.size(), 0);
   for (int32_t i = 0; i < program.size(); ++i) {
     const Operator& from = program.operators[i];

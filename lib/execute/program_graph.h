@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "execute/executor.h"
@@ -16,7 +17,11 @@ struct Costs {
   std::vector<double> us, backward_us;
   std::vector<int64_t> temp;
   std::vector<uint8_t> has_backward;
+  std::string source;  // "profiled on cpu:0"
 };
+
+// By the operators' shapes, for a device that need not be here (place/analytic_cost.h).
+Costs AnalyticCosts(const Program& program, const std::string& preset);
 
 // Operators keep their order and names; parameters count once, at their first reader; tensors of
 // the edges are output ports.

@@ -165,6 +165,7 @@ RunResult RunPlaced(const RunInput& input, const Layout& layout, const RunOption
 
 place::Graph WithMeasuredTimes(const place::Graph& graph, const RunResult& result) {
   place::Graph measured = graph;
+  measured.cost_source = "measured in a placed run";
   for (int32_t i = 0; i < graph.size(); ++i) {
     place::Op& op = measured.ops[i];
     op.us = result.operator_us[i];

@@ -13,7 +13,6 @@ void AddLimits(cli::Program& program);
 void AddCompare(cli::Program& program);
 void AddInspect(cli::Program& program);
 void AddGen(cli::Program& program);
-void AddImport(cli::Program& program);
 void AddExport(cli::Program& program);
 
 }  // namespace orchard::baechi_place

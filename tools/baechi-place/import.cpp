@@ -6,28 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "baechi-place/commands.h"
+#include "baechi-place/import.h"
 #include "base/error.h"
 #include "base/number_format.h"
+#include "cli/tensor_half.h"
 #include "place/read_graph.h"
 
 namespace orchard::baechi_place {
 namespace {
-
-struct ImportCommandOptions {
-  std::filesystem::path model_file;
-  std::optional<std::filesystem::path> output;
-  place::ImportOptions import;
-
-  void Fields(cli::FieldVisitor& f) {
-    f.Positional("model_file", model_file,
-                 "ONNX (.onnx), TensorFlow GraphDef (.pb), Graphviz (.dot), JSON or HDF5");
-    f("output", output,
-      "graph file to write: .json, or .h5 for large ones; without: only a summary",
-      cli::Letter('o'));
-    f.Section("import", import);
-  }
-};
 
 struct Totals {
   int64_t parameters = 0, outputs = 0, inputs = 0;
@@ -115,13 +101,24 @@ void Print(const place::Graph& graph, const place::ImportReport& report, const T
   for (const std::string& note : report.notes) fmt::print("note: {}\n", note);
 }
 
-int RunImport(const ImportCommandOptions& options, const cli::Context& context) {
+// PyTorch's own files, which the tensor half reads.
+bool NeedsTensors(const std::filesystem::path& path) {
+  const std::string extension = path.extension().string();
+  return extension == ".pt" || extension == ".ts" || extension == ".pt2";
+}
+
+int RunImport(const ImportCommandOptions& options, const cli::Context& context,
+              const ReadTorchGraph& read_torch) {
   if (options.output && std::filesystem::exists(*options.output) && !context.common.force &&
       !context.common.dry_run) {
     throw UsageError("the file exists", options.output->string(), "--force replaces it");
   }
   place::ImportReport report;
-  const place::Graph graph = place::ReadGraph(options.model_file, options.import, &report);
+  const bool tensors = NeedsTensors(options.model_file);
+  if (tensors && !read_torch) cli::StartTensorHalf(context.program, context.arguments);
+  const place::Graph graph = tensors
+                                 ? read_torch(options, context, report)
+                                 : place::ReadGraph(options.model_file, options.import, &report);
   if (options.output && !context.common.dry_run) place::WriteGraph(*options.output, graph);
   const Totals totals = Sum(graph);
   if (context.common.json) {
@@ -134,13 +131,16 @@ int RunImport(const ImportCommandOptions& options, const cli::Context& context) 
 
 }  // namespace
 
-void AddImport(cli::Program& program) {
+void AddImport(cli::Program& program, const ReadTorchGraph& read_torch) {
   program.Add<ImportCommandOptions>(
       {.name = "import",
-       .summary = "turns a model (ONNX, TensorFlow, Graphviz) into a graph with times and sizes",
+       .summary = "turns a model (ONNX, TorchScript, TensorFlow, Graphviz) into a graph with times "
+                  "and sizes",
        .example = "baechi-place import data/graphs/two_towers.onnx --dim batch=32 --dim words=64 "
                   "-o towers.json"},
-      RunImport);
+      [read_torch](const ImportCommandOptions& options, const cli::Context& context) {
+        return RunImport(options, context, read_torch);
+      });
 }
 
 }  // namespace orchard::baechi_place

@@ -1,6 +1,7 @@
 // bin/baechi-place: places the operators of a model's graph on devices. Planning needs no tensors;
 // what does is continued in libexec/orchard/baechi-place-tensor.
 #include "baechi-place/commands.h"
+#include "baechi-place/import.h"
 #include "baechi-place/tensor_commands.h"
 
 int main(int argc, char** argv) {

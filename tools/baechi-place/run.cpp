@@ -18,6 +18,7 @@
 #include "execute/run_trace.h"
 #include "io/torch/tensors.h"
 #include "place/place.h"
+#include "place/place_training.h"
 #include "place/placement.h"
 #include "place/read_graph.h"
 #include "run/progress.h"
@@ -45,10 +46,6 @@ struct Session {
   std::string placement_text;  // of the last round, when it placed again
 };
 
-place::Mode ModeOf(const execute::RunOptions& run) {
-  return run.train == execute::Training::kNone ? place::Mode::kInfer : place::Mode::kTrain;
-}
-
 execute::RunResult RunOnce(Session& s) {
   run::Progress progress("run", s.options.run.warmup + s.options.run.steps, "steps",
                          {.enabled = !s.context.common.no_progress && !s.context.common.quiet});
@@ -61,15 +58,33 @@ execute::RunResult RunOnce(Session& s) {
       });
 }
 
+// Places the whole training step, where one is run.
 void PlaceAgain(Session& s) {
   place::PlaceOptions how;
-  how.mode = ModeOf(s.options.run);
   how.optimizer = place::Optimizer::kSgd;
   const auto seed = static_cast<uint64_t>(s.context.common.seed);
-  const place::PlaceResult placed = place::Place(s.graph, s.cluster, how, Threads(s.context), seed);
-  s.placement_text = place::PlacementToJson(s.graph, s.cluster, how, placed, seed);
-  const place::Schedule& schedule = placed.best.result.schedule;
-  s.layout = {schedule.device, schedule.order};
+  if (s.options.run.train == execute::Training::kNone) {
+    const place::PlaceResult placed =
+        place::Place(s.graph, s.cluster, how, Threads(s.context), seed);
+    s.placement_text = place::PlacementToJson(s.graph, s.cluster, how, placed, seed);
+    const place::Schedule& schedule = placed.best.result.schedule;
+    s.layout = {schedule.device, schedule.order};
+    return;
+  }
+  how.training.step = place::Step::kTraining;
+  const place::TrainingPlan plan =
+      place::PlaceTraining(s.graph, s.cluster, how, Threads(s.context), seed);
+  s.placement_text = place::PlacementToJson(*plan.step, s.cluster, how, plan.result, seed);
+  const place::Schedule& schedule = plan.result.best.result.schedule;
+  const place::StepOrigin& step = *plan.step->step;
+  s.layout = {place::LowerToForward(step, schedule.device), {}};
+  s.layout.order.resize(s.cluster.devices.size());
+  for (size_t d = 0; d < schedule.order.size(); ++d) {
+    for (int32_t i : schedule.order[d]) {
+      if (step.ops[i].kind == place::StepKind::kForward)
+        s.layout.order[d].push_back(step.ops[i].forward);
+    }
+  }
 }
 
 // Runs, and with --recalibrate takes the measured times and places again until the prediction is

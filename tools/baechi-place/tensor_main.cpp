@@ -1,5 +1,7 @@
 // libexec/orchard/baechi-place-tensor: the half that is linked to LibTorch. Started by
 // bin/baechi-place, which has checked the command line, with the same arguments.
+#include "baechi-place/import.h"
+#include "baechi-place/read_model.h"
 #include "baechi-place/tensor_commands.h"
 
 int main(int argc, char** argv) {
@@ -9,5 +11,6 @@ int main(int argc, char** argv) {
                                             .profile = baechi_place::RunProfile,
                                             .calibrate = baechi_place::RunCalibrate,
                                             .run = baechi_place::RunRun});
+  baechi_place::AddImport(program, baechi_place::ImportTorchGraph);
   return program.Main(argc, argv);
 }

@@ -21,7 +21,7 @@ Kind KindOf(std::string_view bytes, const std::filesystem::path& path) {
   if (bytes.starts_with("\x89HDF\r\n\x1a\n")) return Kind::kHdf5;
   if (bytes.starts_with("PK\x03\x04")) {
     throw DataError("an archive, as PyTorch writes, and no graph", path.string(),
-                    "baechi-place profile measures the model and writes its graph");
+                    "baechi-place import turns .pt, .ts and .pt2 files into graphs");
   }
   if (extension == ".onnx") return Kind::kOnnx;
   if (extension == ".pbtxt" || extension == ".prototxt") {

@@ -47,6 +47,18 @@ class BaechiRunTest(ProgramTest):
         self.assertGreater(ops["query_linear0.linear"]["us"], 0)
         self.assertGreater(ops["query_linear0.linear"]["bwd_us"], 0)
 
+    def test_import_takes_times_from_shapes(self):
+        graph = self.dir / "imported.json"
+        done = run(PROGRAM, "import", self.model, "--preset", "v100", "-o", graph, "--json")
+        report = self.json_of(done)
+        self.assertEqual(report["format"], "TorchScript")
+        # Six layers of 32 x 32 on 4 rows; four ReLUs, a product and a sum.
+        self.assertEqual(report["dense_flops"], 6 * 2 * 4 * 32 * 32)
+        self.assertEqual(report["flops"], report["dense_flops"] + 5 * 4 * 32 + 4)
+        self.assertEqual(report["source"], "analytic, v100")
+        names = [op["name"] for op in json.loads(graph.read_text())["ops"]]
+        self.assertEqual(names, [op["name"] for op in json.loads(self.graph.read_text())["ops"]])
+
     def test_forward_gives_the_bits_of_one_device(self):
         result = self.json_of(self.run_tower("--json"))
         self.assertTrue(result["passed"])
