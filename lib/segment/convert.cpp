@@ -133,18 +133,32 @@ ConvertedCase ConvertToSegmentation(const ConvertOptions& options, const Convert
   return result;
 }
 
+// Files that say they are DICOM and cannot be read. Any may be a slice of the series that is
+// wanted: at its end it would leave no gap. So they are refused, or, with gaps allowed, a warning
+// each.
+std::vector<std::string> DamagedFiles(const io::DicomScan& scan, const ConvertOptions& options) {
+  std::vector<std::string> lines;
+  for (const io::SkippedFile& file : scan.skipped) {
+    if (file.reason != io::SkipReason::kDamaged) continue;
+    if (!options.allow_gaps) {
+      throw DataError(file.why, file.file.string(),
+                      "it may be a slice of the series; --allow-gaps goes on without it");
+    }
+    lines.push_back(file.file.filename().string() + ": " + file.why);
+  }
+  return lines;
+}
+
 Source ReadSingle(const ConvertOptions& options, const ConvertFlags& flags) {
   if (io::IsNiftiName(options.input) && !fs::is_directory(options.input))
     return ReadNiftiSource(options.input, options);
   if (fs::is_regular_file(options.input) && io::IsSegmentation(options.input))
     return ReadSegmentationSource(options.input);
   const io::DicomScan scan = io::ScanDicom(options.input, flags.threads);
-  Source source = ReadSeriesSource(io::ChooseSeries(scan, options.series, options.input.string()),
-                                   options, flags);
-  for (const io::SkippedFile& file : scan.skipped) {
-    if (file.reason == io::SkipReason::kDamaged)
-      source.warnings.push_back(file.file.filename().string() + ": " + file.why);
-  }
+  const io::DicomSeries& series = io::ChooseSeries(scan, options.series, options.input.string());
+  std::vector<std::string> damaged = DamagedFiles(scan, options);
+  Source source = ReadSeriesSource(series, options, flags);
+  source.warnings.insert(source.warnings.end(), damaged.begin(), damaged.end());
   return source;
 }
 

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cmath>
 #include <fstream>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -20,6 +21,9 @@ namespace orchard::io {
 namespace {
 
 constexpr int64_t kMaxFrames = 1 << 20;
+// More pixels per byte of a file than any image that is not all one value: beyond, a header lies,
+// and no memory is taken for it.
+constexpr uint64_t kMaxPixelsPerByte = 4096;
 constexpr const char* kLabelMapSegmentationStorage = "1.2.840.10008.5.1.4.1.1.66.7";
 
 // A UID for a file that has none: equal files get equal ones.
@@ -143,7 +147,7 @@ std::string ReadCommon(DcmFileFormat& format, const std::filesystem::path& path,
   }
   common.rows = Integer(dataset, DCM_Rows, 0);
   common.columns = Integer(dataset, DCM_Columns, 0);
-  if (common.rows == 0 || common.columns == 0)
+  if (common.rows < 1 || common.columns < 1 || common.rows > 65535 || common.columns > 65535)
     return NameOfClass(common.sop_class_uid) + ": no image";
   const bool segmentation = common.sop_class_uid == UID_SegmentationStorage ||
                             common.sop_class_uid == kLabelMapSegmentationStorage;
@@ -177,6 +181,14 @@ std::string ReadFrames(DcmItem& dataset, const DicomFrame& common,
   const double count = Number(dataset, DCM_NumberOfFrames).value_or(1);
   if (!(count >= 1) || count > static_cast<double>(kMaxFrames))
     return fmt::format("an image of {:g} frames", count);
+  std::error_code error;
+  const auto bytes = static_cast<uint64_t>(std::filesystem::file_size(common.file, error));
+  const uint64_t pixels =
+      static_cast<uint64_t>(common.rows) * static_cast<uint64_t>(common.columns);
+  if (error ||
+      static_cast<double>(pixels) * count > 65536 + static_cast<double>(bytes) * kMaxPixelsPerByte)
+    return fmt::format("{:g} frames of {}x{} pixels in a file of {} bytes", count, common.columns,
+                       common.rows, bytes);
   DcmItem* shared = Item(dataset, DCM_SharedFunctionalGroupsSequence);
   DcmSequenceOfItems* per_frame = nullptr;
   dataset.findAndGetSequence(DCM_PerFrameFunctionalGroupsSequence, per_frame);

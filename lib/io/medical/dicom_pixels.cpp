@@ -41,7 +41,8 @@ struct DicomPixels::State {
   int allocated = 16, stored = 16, high = 15;
   bool is_signed = false, monochrome1 = false;
   int64_t padding_low = 1, padding_high = 0;
-  Uint32 start_fragment = 0;
+  Uint32 start_fragment = 0;  // where DCMTK left off, which is of use for the next frame only
+  int64_t last_number = -1;
 
   void ReadFormat();
   void ReadPadding();
@@ -141,6 +142,8 @@ std::vector<int32_t> DicomPixels::State::Decode(int64_t number) {
                     where + ": PixelData");
   }
   std::vector<std::byte> bytes((frame_size + 1) & ~Uint32{1});
+  if (number != last_number + 1) start_fragment = 0;
+  last_number = number;
   OFString colour;
   const OFCondition status =
       pixels->getUncompressedFrame(dataset, static_cast<Uint32>(number), start_fragment,

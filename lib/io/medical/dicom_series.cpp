@@ -21,7 +21,7 @@ constexpr double kDirectionTolerance = 1e-3;
 Vec3 Normal(const DicomFrame& frame) { return Cross(frame.along_row, frame.along_column); }
 
 // LPS to RAS.
-Vec3 Ras(const Vec3& p) { return {-p[0], -p[1], p[2]}; }
+Vec3 Ras(const Vec3& p) { return {0 - p[0], 0 - p[1], p[2]}; }
 Vec3 Scaled(const Vec3& v, double s) { return {v[0] * s, v[1] * s, v[2] * s}; }
 
 bool IsLocalizer(const DicomFrame& frame) {
@@ -138,10 +138,11 @@ void ReportTwoInOnePlace(DicomSeries& series, const std::vector<double>& heights
 double MeasureSteps(DicomSeries& series, const std::vector<double>& heights) {
   std::vector<double> steps;
   for (size_t i = 1; i < heights.size(); ++i) steps.push_back(heights[i] - heights[i - 1]);
+  // The lower median: of two steps, one of which is a gap, the other one.
   std::vector<double> sorted = steps;
-  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2),
-                   sorted.end());
-  const double median = sorted[sorted.size() / 2];
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((sorted.size() - 1) / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  const double median = *middle;
   double worst = 0;
   int64_t missing = 0;
   for (size_t i = 0; i < steps.size(); ++i) {
@@ -201,6 +202,11 @@ void MakeGrid(DicomSeries& series) {
       return;
     }
     if (!series.uniform) slices = static_cast<int64_t>(std::floor(extent / median + 1e-6)) + 1;
+    if (slices > 4 * count) {
+      series.problem = fmt::format("{} slices at steps of {} mm would have to be made of {}",
+                                   slices, FormatFixed(median, 4), count);
+      return;
+    }
     step = Scaled(line, series.uniform ? extent / static_cast<double>(count - 1) : median);
     const double cosine = std::min(1.0, 1 / Norm(line));
     series.tilt_degrees = std::acos(cosine) * 180 / std::numbers::pi;

@@ -199,7 +199,6 @@ class Bytes {
 std::vector<std::byte> SerializeVersion1(const NiftiHeader& h) {
   Bytes b(kNifti1HeaderBytes + 4);
   b.Put<int32_t>(0, kNifti1HeaderBytes);
-  b.Put<uint8_t>(38, 'r');  // `regular`, which old Analyze readers want
   b.PutAll<int16_t>(40, h.dim);
   b.PutAll<float>(56, h.intent_p);
   b.Put<int16_t>(68, h.intent_code);
@@ -402,7 +401,7 @@ void SetNiftiPlace(NiftiHeader& h, const Affine& affine, int32_t code) {
       q = {(r[1][0] - r[0][1]) * f, (r[0][2] + r[2][0]) * f, (r[1][2] + r[2][1]) * f, half};
   }
   const double sign = q[0] < 0 ? -1 : 1;
-  h.quatern = {q[1] * sign, q[2] * sign, q[3] * sign};
+  h.quatern = {q[1] * sign + 0.0, q[2] * sign + 0.0, q[3] * sign + 0.0};  // no negative zeros
 }
 
 std::vector<std::byte> SerializeNiftiHeader(const NiftiHeader& header) {

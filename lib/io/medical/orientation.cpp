@@ -77,7 +77,7 @@ Grid Reorient(const Grid& grid, const AxisMap& map) {
     columns[a] = grid.affine.Column(map.axis[a]);
     if (map.flip[a]) {
       origin_index[source] = static_cast<double>(grid.size[source] - 1);
-      for (double& value : columns[a]) value = -value;
+      for (double& value : columns[a]) value = 0 - value;  // no negative zeros in files
     }
   }
   result.affine =
