@@ -260,8 +260,8 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
     return std::make_shared<const Graph>(
         BuildTrainingStep(forward, options.training.ForStep(options.optimizer, count)));
   };
-  plan.step = build(1);
-  const Problem single = MakeProblem(*plan.step, cluster, options);
+  const std::shared_ptr<const Graph> whole = plan.step = build(1);
+  const Problem single = MakeProblem(*whole, cluster, options);
   int64_t annealed = 0;
   PlaceProgress tell;
   if (progress) {

@@ -223,22 +223,22 @@ TEST(TrainingStep, SharesTheBatchButNotTheParametersAmongMicrobatches) {
 }
 
 TEST(Recomputation, DropsWhatOnlyItsSegmentReadsAndRunsItAgain) {
-  Graph chain = Chain(4, 10, 20, 100);
+  const Graph chain = Chain(8, 10, 20, 100);
   const auto run = [&](std::vector<std::vector<int32_t>> segments) {
     const Graph step = BuildTrainingStep(chain, {.recompute = std::move(segments)});
     return Evaluate(Of(step, Free(1)), std::vector<int32_t>(step.size(), 0));
   };
-  // s0 to s3 hold 100 each until their backward passes, that of s3 adds a gradient.
-  EXPECT_EQ(run({}).memory.peak[0], 500);
-  EXPECT_EQ(run({}).schedule.makespan, FromMicroseconds(120));
-  // s0 and s1 run again when the gradient of s2's output is there: then s3's output is gone.
-  EXPECT_EQ(run({{0, 1, 2}}).schedule.makespan, FromMicroseconds(140));
-  EXPECT_EQ(run({{0, 1, 2}}).memory.peak[0], 400);
+  // s0 to s7 hold 100 each until their backward passes, that of s7 adds a gradient.
+  EXPECT_EQ(run({}).memory.peak[0], 900);
+  EXPECT_EQ(run({}).schedule.makespan, FromMicroseconds(240));
+  // s0 to s2 are dropped, so s3 to s7 and the gradient are there; later s0 to s3 and two gradients.
+  EXPECT_EQ(run({{0, 1, 2, 3}}).schedule.makespan, FromMicroseconds(270));
+  EXPECT_EQ(run({{0, 1, 2, 3}}).memory.peak[0], 600);
   // What s1 makes is read outside of {s0, s1}, so only s0 runs again.
-  EXPECT_EQ(run({{0, 1}}).schedule.makespan, FromMicroseconds(130));
-  EXPECT_EQ(run({{0, 1}}).memory.peak[0], 400);
+  EXPECT_EQ(run({{0, 1}}).schedule.makespan, FromMicroseconds(250));
+  EXPECT_EQ(run({{0, 1}}).memory.peak[0], 800);
   // Nothing would start a segment at the end again.
-  EXPECT_EQ(run({{2, 3}}).schedule.makespan, FromMicroseconds(120));
+  EXPECT_EQ(run({{6, 7}}).schedule.makespan, FromMicroseconds(240));
 }
 
 TEST(Recomputation, IsUsedOnlyWhereMemoryBinds) {
