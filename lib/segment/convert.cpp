@@ -201,7 +201,7 @@ std::vector<Task> FindTasks(const fs::path& folder, const io::DicomScan& scan) {
     const std::string relative = fs::relative(file.file, folder).string();
     if (file.reason == io::SkipReason::kDamaged) {
       tasks.push_back({relative, file.file, nullptr, file.why});
-    } else if (file.why == "a segmentation") {
+    } else if (file.reason == io::SkipReason::kSegmentation) {
       tasks.push_back({fs::path(relative).replace_extension().string(), file.file, nullptr, ""});
     } else if (file.reason == io::SkipReason::kNotDicom && io::IsNiftiName(file.file)) {
       const std::string ending = file.file.extension() == ".gz"

@@ -314,3 +314,37 @@ def test_mixed_folders_and_odd_names(tmp_path):
     for series in facts["series"]:
         run("convert", mixed, tmp_path / "out.nii", "--series", series["id"], "--force")
         assert_same_image(tmp_path / "out.nii", *assemble(tmp_path / ("a" if series["modality"] == "CT" else "b")))
+
+
+ODD = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"
+
+
+@pytest.mark.parametrize("path", sorted(ODD.glob("*.dcm")), ids=lambda path: path.name)
+def test_pydicoms_odd_files_are_read_as_pydicom_reads_them_or_refused_in_one_line(tmp_path, path):
+    out = tmp_path / "out.nii"
+    done = subprocess.run([PROGRAM, "convert", path, out, "--no-canonical"], capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        assert done.returncode == 3 and done.stderr.count("\n") == 1 and path.name in done.stderr, done.stderr
+        return
+    file = pydicom.dcmread(path, force=True)
+    if file.get("Modality") == "SEG":
+        assert nibabel.load(out).shape[:2] == (file.Columns, file.Rows)
+        return
+    if path.name in ("MR_small_jpeg_ls_lossless.dcm", "badVR.dcm"):  # no decoder there; numbers that pydicom refuses
+        if path.name.startswith("MR"):
+            run("convert", ODD / "MR_small.dcm", tmp_path / "plain.nii", "--no-canonical")
+            np.testing.assert_array_equal(nibabel.load(out).get_fdata(), nibabel.load(tmp_path / "plain.nii").get_fdata())
+        return
+    stored = file.pixel_array
+    pixels = stored * float(file.get("RescaleSlope", 1)) + float(file.get("RescaleIntercept", 0))
+    if "PixelPaddingValue" in file:
+        padding = stored == file.PixelPaddingValue
+        pixels[padding] = pixels[~padding].min()
+    np.testing.assert_array_equal(nibabel.load(out).get_fdata()[:, :, 0], pixels.T)
+
+
+def test_the_odd_files_that_hold_a_placed_image_are_not_refused(tmp_path):
+    names = ["CT_small", "MR_small", "MR_small_RLE", "MR_small_bigendian", "MR_small_expb", "MR_small_implicit", "MR_small_jp2klossless",
+             "MR_small_jpeg_ls_lossless", "MR_small_padded", "693_J2KI", "J2K_pixelrep_mismatch", "badVR", "examples_overlay"]
+    for name in names:
+        run("convert", ODD / f"{name}.dcm", tmp_path / f"{name}.nii")

@@ -37,9 +37,10 @@ struct DicomFrame {
 };
 
 enum class SkipReason {
-  kNotDicom,  // another kind of file
-  kNoImage,   // DICOM without an image that has a place: reports, plans, secondary captures
-  kDamaged    // says it is DICOM and cannot be read
+  kNotDicom,      // another kind of file
+  kSegmentation,  // read it with ReadSegmentation
+  kNoImage,       // DICOM without an image that has a place: reports, plans, secondary captures
+  kDamaged        // says it is DICOM and cannot be read
 };
 
 struct SkippedFile {

@@ -20,6 +20,7 @@
 namespace orchard::io {
 namespace {
 
+constexpr const char* kSegmentation = "a segmentation";
 constexpr int64_t kMaxFrames = 1 << 20;
 // More pixels per byte of a file than any image that is not all one value: beyond, a header lies,
 // and no memory is taken for it.
@@ -152,7 +153,7 @@ std::string ReadCommon(DcmFileFormat& format, const std::filesystem::path& path,
   const bool segmentation = common.sop_class_uid == UID_SegmentationStorage ||
                             common.sop_class_uid == kLabelMapSegmentationStorage;
   if (segmentation != (wanted == DicomKind::kSegmentation))
-    return segmentation ? "a segmentation" : "an image, no segmentation";
+    return segmentation ? kSegmentation : "an image, no segmentation";
   if (Number(dataset, DCM_SamplesPerPixel).value_or(1) != 1) return "a colour image";
   const std::string photometric = Text(dataset, DCM_PhotometricInterpretation);
   if (photometric != "MONOCHROME2" && photometric != "MONOCHROME1" && !photometric.empty())
@@ -257,7 +258,8 @@ DicomFile ReadDicomFile(const std::filesystem::path& path, DicomKind wanted) {
   DicomFrame common;
   std::string why = ReadCommon(format, path, wanted, common);
   if (why.empty()) why = ReadFrames(*format.getDataset(), common, result.frames);
-  if (!why.empty()) skip(SkipReason::kNoImage, why);
+  if (!why.empty())
+    skip(why == kSegmentation ? SkipReason::kSegmentation : SkipReason::kNoImage, why);
   return result;
 }
 

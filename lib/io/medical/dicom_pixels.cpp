@@ -125,6 +125,12 @@ std::vector<std::byte> DicomPixels::State::Stream(int64_t number) {
 
 std::vector<int32_t> DicomPixels::State::DecodeStream(int64_t number) {
   Jpeg2000Image image = DecodeJpeg2000(Stream(number), rows, columns, where);
+  // A signed stream is right whatever the header says. An unsigned one under a signed header holds
+  // the two's complement in its bits: real CT files have -2000 as 6192 in 13 bits.
+  if (is_signed && !image.is_signed) {
+    for (int32_t& value : image.values)
+      value = static_cast<int32_t>(SignExtend(value, image.precision));
+  }
   return std::move(image.values);
 }
 
@@ -153,12 +159,15 @@ std::vector<int32_t> DicomPixels::State::Decode(int64_t number) {
                                 Printable(DcmXfer(syntax).getXferName()), Printable(status.text())),
                     where + ": PixelData");
   }
+  // DCMTK turns the bytes of 16-bit words, which leaves longer ones with their halves swapped.
+  const bool halves_swapped = syntax == EXS_BigEndianExplicit && word == 4;
   std::vector<int32_t> values(count);
   const int shift = high + 1 - stored;
   const int64_t mask = (int64_t{1} << stored) - 1;
   for (size_t i = 0; i < count; ++i) {
     uint32_t raw = 0;
     std::memcpy(&raw, bytes.data() + i * word, word);
+    if (halves_swapped) raw = raw << 16 | raw >> 16;
     const int64_t value = (static_cast<int64_t>(raw) >> shift) & mask;
     const int64_t number_of = is_signed ? SignExtend(value, stored) : value;
     if (number_of > INT32_MAX) throw DataError("a pixel beyond 2147483647", where + ": PixelData");

@@ -129,7 +129,7 @@ void ReadNumbers(const std::filesystem::path& path, const std::vector<DicomFrame
 }  // namespace
 
 bool IsSegmentation(const std::filesystem::path& path) {
-  return LooksLikeDicom(path) && !ReadDicomFile(path, DicomKind::kSegmentation).frames.empty();
+  return ReadDicomFile(path).skipped.reason == SkipReason::kSegmentation;
 }
 
 Segmentation ReadSegmentation(const std::filesystem::path& path) {

@@ -99,7 +99,7 @@ TEST(DicomFile, TheSignIsThatOfTheStoredBits) {
   EXPECT_EQ(values[1], -2048);
 }
 
-TEST(DicomFile, AJpeg2000StreamKnowsItsSignBetterThanTheHeader) {
+TEST(DicomFile, ASignedJpeg2000StreamIsRightAboutItsSign) {
   TemporaryDirectory folder;
   DicomMaker maker;
   maker.is_signed = true;
@@ -107,6 +107,17 @@ TEST(DicomFile, AJpeg2000StreamKnowsItsSignBetterThanTheHeader) {
   maker.change = [](DcmDataset& data) { data.putAndInsertUint16(DCM_PixelRepresentation, 0); };
   maker.Write(folder / "a.dcm", "jpeg2000");
   EXPECT_EQ(Values(folder / "a.dcm")[0], -1000);
+}
+
+TEST(DicomFile, AnUnsignedJpeg2000StreamUnderASignedHeaderHoldsTwosComplement) {
+  TemporaryDirectory folder;
+  DicomMaker maker;
+  maker.stored = 13;
+  maker.high = 12;
+  maker.words[0] = 8192 - 2000;
+  maker.change = [](DcmDataset& data) { data.putAndInsertUint16(DCM_PixelRepresentation, 1); };
+  maker.Write(folder / "a.dcm", "jpeg2000");
+  EXPECT_EQ(Values(folder / "a.dcm")[0], -2000);
 }
 
 TEST(DicomVolume, RescalesEverySliceByItsOwn) {
