@@ -23,12 +23,12 @@ namespace {
 // The baton. A rank is running (it holds the baton), ready, waiting for a condition, or finished.
 class Stage {
  public:
-  explicit Stage(int ranks) : seats_(ranks) {}
+  explicit Stage(int ranks) : wake_(ranks), seats_(ranks) {}
 
   // Blocks until it is `rank`'s turn for the first time.
   void Enter(int rank) {
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return turn_ == rank; });
+    wake_[rank].wait(lock, [&] { return turn_ == rank; });
   }
 
   // Passes the baton on until `done` holds. `done` is only evaluated under the baton. `what` names
@@ -38,7 +38,7 @@ class Stage {
     if (failure_.empty() && !done()) {
       seats_[rank] = {&done, what, false};
       PassOn(rank);
-      wake_.wait(lock, [&] { return turn_ == rank; });
+      wake_[rank].wait(lock, [&] { return turn_ == rank; });
       seats_[rank] = {};
     }
     if (!done()) throw PeerError(failure_);
@@ -83,7 +83,7 @@ class Stage {
         if (seat.finished) continue;
         if (seat.done == nullptr || !failure_.empty() || (*seat.done)()) {
           turn_ = rank;
-          wake_.notify_all();
+          wake_[rank].notify_one();
           return;
         }
         if (waiting < 0 || rank < waiting) waiting = rank;
@@ -96,7 +96,8 @@ class Stage {
   }
 
   std::mutex mutex_;
-  std::condition_variable wake_;
+  // One per rank, so that passing the baton wakes nobody else.
+  std::vector<std::condition_variable> wake_;
   std::vector<Seat> seats_;
   int turn_ = 0;
   std::string failure_;

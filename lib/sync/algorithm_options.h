@@ -94,7 +94,7 @@ struct CompressOptions {
   std::optional<CompressorKind> c1, c2;      // of errors (models), of gradients
   std::optional<double> c1_ratio, c2_ratio;  // unset: from `ratio`
   std::optional<int64_t> interval;           // H; unset: from `ratio`
-  int64_t block = 1024;                      // elements
+  int64_t block = 0;                         // elements; 0: see BlockFor
   BlockLayout layout = BlockLayout::kFlat;
   BlockOrder order = BlockOrder::kCyclic;
   std::vector<int64_t> c1_slab, c2_slab;  // official layout: dim0, dim1, layers
@@ -113,7 +113,8 @@ struct CompressOptions {
     f("c2", c2, "cser: compressor of gradients (default grbs)");
     f("c2_ratio", c2_ratio, "its ratio", cli::AtLeast(1));
     f("interval", interval, "steps between error resets, H", cli::AtLeast(1));
-    f("block", block, "elements of a block", cli::Between(1, 1 << 20));
+    f("block", block, "elements of a block (0: 1024, or fewer in small models)",
+      cli::Between(0, 1 << 20));
     f("layout", layout,
       "blocks of the flat arena, or slabs of every tensor as in the released code");
     f("order", order, "every block once per cycle, or drawn anew each time as in the paper");

@@ -56,17 +56,28 @@ Range SlabOf(int64_t size, int64_t sparsity, uint32_t draw) {
   return {begin, std::min(begin + length, size)};
 }
 
+int64_t BlockFor(const SelectorOptions& options, int64_t arena_size) {
+  if (options.block > 0) return options.block;
+  int64_t block = 1024;
+  while (block > 32 &&
+         4 * options.ratio * static_cast<double>(block) > static_cast<double>(arena_size)) {
+    block /= 2;
+  }
+  return block;
+}
+
 BlockSelector::BlockSelector(const ArenaLayout& layout, const SelectorOptions& options,
                              uint64_t seed, std::string_view stream)
     : layout_(layout), options_(options), seed_(seed), purpose_(Hash64(stream)) {
-  blocks_ = (layout.size() + options.block - 1) / options.block;
+  options_.block = BlockFor(options, layout.size());
+  blocks_ = (layout.size() + options_.block - 1) / options_.block;
   chosen_ =
       std::clamp<int64_t>(std::llround(static_cast<double>(blocks_) / options.ratio), 1, blocks_);
   if (options.layout == BlockLayout::kFlat && options.ratio > 1 &&
       options.ratio > static_cast<double>(blocks_) / 2) {
     throw UsageError(
         fmt::format("a ratio of {:g} is more than half of the {} blocks of {} elements",
-                    options.ratio, blocks_, options.block),
+                    options.ratio, blocks_, options_.block),
         "compress.block", "a smaller block");
   }
 }

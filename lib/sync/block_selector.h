@@ -38,7 +38,7 @@ struct SlabSparsity {
 
 struct SelectorOptions {
   double ratio = 1;  // arena / selected, >= 1; 1 selects everything
-  // Flat layout: blocks of the arena, the last one short.
+  // Flat layout: elements of a block of the arena, the last one short; 0: see BlockFor.
   int64_t block = 1024;
   BlockOrder order = BlockOrder::kCyclic;
   // Official layout: one slab per tensor in place of blocks. `ratio` is not used.
@@ -51,6 +51,10 @@ struct Selection {
   std::vector<Range> runs;
   int64_t count = 0;  // elements of all runs
 };
+
+// The block size that is used: the one of the options, or the largest power of two from 32 to 1024
+// that leaves four times as many blocks as the ratio.
+int64_t BlockFor(const SelectorOptions& options, int64_t arena_size);
 
 class BlockSelector {
  public:

@@ -39,9 +39,11 @@ class Cser : public Algorithm<T> {
 
   // The blocks whose momentum is averaged in this step, too.
   Selection MomentumBlocks(int64_t step, const Selection& sent) const {
-    const bool wanted = options_.momentum_sync == MomentumSync::kBlocks ||
-                        (options_.momentum_sync == MomentumSync::kReset && IsReset(step));
-    return wanted ? sent : Selection{};
+    return SendsMomenta(step) ? sent : Selection{};
+  }
+  bool SendsMomenta(int64_t step) const {
+    return options_.momentum_sync == MomentumSync::kBlocks ||
+           (options_.momentum_sync == MomentumSync::kReset && IsReset(step));
   }
 
   // The message of a step, in one piece: [first | second | third].
@@ -128,19 +130,19 @@ class CserOne : public Cser<T> {
   std::span<const T> error() const override { return error_.span(); }
 
   Message MessageOf(int64_t step) const override {
-    Message message = this->c2_->MessageOf(step - 1);
-    if (this->IsReset(step)) message += this->c1_->MessageOf(this->ResetDraw(step));
-    if (fused_) message.reduced += Momenta(step).count;
-    return message;
+    const Message steps = this->c2_->MessageOf(step - 1);
+    const bool reset = this->IsReset(step);
+    const Message resets = reset ? this->c1_->MessageOf(this->ResetDraw(step)) : Message{};
+    Message all = steps;
+    all += resets;
+    // Momenta are averaged where what is sent is dense.
+    if (this->SendsMomenta(step)) all += reset ? resets : steps;
+    return all;
   }
 
  private:
   Selection Resets(int64_t step) const {
     return this->IsReset(step) ? *this->c1_->CommonSupport(this->ResetDraw(step)) : Selection{};
-  }
-  Selection Momenta(int64_t step) const {
-    return this->MomentumBlocks(
-        step, this->IsReset(step) ? Resets(step) : *this->c2_->CommonSupport(step - 1));
   }
   Arenas<T> ArenasOf(const StepInput<T>& in) {
     return {in.values, in.gradient, this->momentum_.span(), error_.span(), {}};
@@ -150,7 +152,8 @@ class CserOne : public Cser<T> {
   // has arrived: both travel together.
   void StepFused(const StepInput<T>& in) {
     const Selection steps = *this->c2_->CommonSupport(in.step - 1), resets = Resets(in.step);
-    const Selection momenta = Momenta(in.step);
+    const Selection momenta =
+        this->MomentumBlocks(in.step, this->IsReset(in.step) ? resets : steps);
     this->Resize(steps.count, resets.count, momenta.count);
     SplitStep<T>(ScalarsOf(this->options_, in), this->options_.nag, ArenasOf(in), steps,
                  this->Part(0), in.pool);

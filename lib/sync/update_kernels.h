@@ -3,7 +3,7 @@
 // arrived.
 //
 // Bytes per element in f32 (all are bound by memory): LocalStep 20 and 4/R more for the gather,
-// SplitStep 28, ErrorFeedback 36, QsparseStep 20 (36 on a synchronising step).
+// SplitStep 28, ErrorFeedback 36, QsparseStep 32.
 #pragma once
 
 #include <cstdint>

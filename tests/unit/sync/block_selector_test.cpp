@@ -134,6 +134,13 @@ TEST(BlockSelector, RefusesMoreThanHalfTheBlocks) {
   EXPECT_THROW(BlockSelector(layout, {.ratio = 51, .block = 32}, 1, "C1"), UsageError);
 }
 
+TEST(BlockSelector, SmallModelsGetSmallBlocks) {
+  EXPECT_EQ(BlockFor({.ratio = 128, .block = 0}, 35'794'516), 1024);
+  EXPECT_EQ(BlockFor({.ratio = 128, .block = 0}, 109'440), 128);  // 855 blocks
+  EXPECT_EQ(BlockFor({.ratio = 128, .block = 0}, 7936), 32);
+  EXPECT_EQ(BlockFor({.ratio = 128, .block = 512}, 7936), 512);
+}
+
 // By hand from the released rule: length max(1, round half to even(size / I)), start = length *
 // j with j < ceil(size / length).
 TEST(OfficialLayout, SlabsAreThoseOfTheReleasedCode) {

@@ -1,0 +1,74 @@
+// Small networks that classify images: the models of distributed-training experiments. Each is told
+// by a short text, such as "mlp:784-512-256-10", "lenet" or "wrn-16-1".
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "cli/fields.h"
+#include "nn/parameters.h"
+
+namespace orchard::nn {
+
+struct ImageShape {
+  int64_t channels = 1, height = 28, width = 28;
+  int64_t classes = 10;
+};
+
+// How fresh weights are drawn: uniform within sqrt(6 / (fan in + fan out)) and biases 0 (Glorot and
+// Bengio, 2010), or uniform within 1/sqrt(fan in), biases too, as PyTorch's layers do by default.
+enum class WeightInit { kXavier, kTorch };
+inline constexpr cli::EnumName<WeightInit> kWeightInitNames[] = {{"xavier", WeightInit::kXavier},
+                                                                 {"torch", WeightInit::kTorch}};
+constexpr auto EnumNames(WeightInit) { return std::span(kWeightInitNames); }
+
+struct ImageNetworkOptions {
+  ImageShape shape;
+  WeightInit init = WeightInit::kXavier;
+  bool stem_norms = true;  // wide residual networks: the two norms of the stem, see wide_resnet.h
+  uint64_t seed = 0;
+};
+
+class ImageNetwork {
+ public:
+  virtual ~ImageNetwork() = default;
+
+  // images [N, C, H, W], normalised, to logits [N, classes]. With `training` batch norms use the
+  // batch's statistics and move the running ones (momentum 0.1).
+  virtual at::Tensor Forward(const at::Tensor& images, bool training) const = 0;
+
+  // In the order of their use: weights, and running statistics, which are `measured`.
+  const Parameters& parameters() const { return parameters_; }
+  int64_t trained_elements() const;
+
+ protected:
+  explicit ImageNetwork(const ImageNetworkOptions& options) : options_(options) {}
+  at::Tensor Get(std::string_view name) const { return parameters_.Get(name); }
+
+  // Fresh tensors, values keyed by their names.
+  void AddWeight(const std::string& name, at::IntArrayRef shape);
+  void AddBias(const std::string& name, int64_t size, int64_t fan_in);
+  void AddNorm(const std::string& name, int64_t channels, bool affine = true);
+
+  at::Tensor Linear(const at::Tensor& x, const std::string& name) const;
+  at::Tensor Norm(const at::Tensor& x, const std::string& name, bool training) const;
+
+  ImageNetworkOptions options_;
+
+ private:
+  void Add(const std::string& name, at::Tensor value, bool measured);
+  Parameters parameters_;
+};
+
+//   mlp:A-B-...-C  fully connected with ReLU between, A = pixels of an image, C = classes
+//   logreg         one linear layer
+//   lenet          two 5x5 convolutions of 20 and 50 maps, each with 2x2 max pooling, 500 units
+//   wrn-D-K        wide residual network of depth D = 6 n + 4 and width K
+// Throws UsageError for other texts, and where sizes do not fit the images.
+std::unique_ptr<ImageNetwork> MakeImageNetwork(std::string_view text,
+                                               const ImageNetworkOptions& options);
+
+}  // namespace orchard::nn

@@ -1,0 +1,51 @@
+#include "sync/timed_communicator.h"
+
+#include <chrono>
+#include <utility>
+
+namespace orchard::sync {
+
+using comm::Operation;
+
+comm::Handle TimedCommunicator::Start(comm::Collective call) {
+  switch (call.operation) {
+    case Operation::kAllReduce:
+      return inner_.AllReduceAsync(call.out);
+    case Operation::kReduceScatter:
+      return inner_.ReduceScatterAsync(call.in, call.out);
+    case Operation::kAllGather:
+      return inner_.AllGatherAsync(call.in, call.out, call.counts);
+    case Operation::kBroadcast:
+      return inner_.BroadcastAsync(call.out, call.root);
+    case Operation::kBarrier:
+      inner_.Barrier();
+      return {};
+    case Operation::kSplit:
+      break;  // goes to `inner` at once
+  }
+  return {};
+}
+
+// The blocking forms need no second thread.
+void TimedCommunicator::Run(comm::Collective call) {
+  const auto begin = std::chrono::steady_clock::now();
+  switch (call.operation) {
+    case Operation::kAllReduce:
+      inner_.AllReduce(call.out);
+      break;
+    case Operation::kReduceScatter:
+      inner_.ReduceScatter(call.in, call.out);
+      break;
+    case Operation::kAllGather:
+      inner_.AllGather(call.in, call.out, call.counts);
+      break;
+    case Operation::kBroadcast:
+      inner_.Broadcast(call.out, call.root);
+      break;
+    default:
+      Start(std::move(call)).Wait();
+  }
+  seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+}  // namespace orchard::sync

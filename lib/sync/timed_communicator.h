@@ -1,0 +1,32 @@
+// A communicator that measures how long its rank spends in collectives.
+#pragma once
+
+#include "comm/communicator.h"
+
+namespace orchard::sync {
+
+// Passes everything on to `inner`, which must outlive it and counts the bytes: the counters here
+// stay zero.
+class TimedCommunicator : public comm::Communicator {
+ public:
+  explicit TimedCommunicator(comm::Communicator& inner)
+      : Communicator(inner.rank(), inner.size()), inner_(inner) {}
+
+  std::string_view engine() const override { return inner_.engine(); }
+  std::unique_ptr<comm::Communicator> Split(int color) override { return inner_.Split(color); }
+  comm::Communicator& inner() const { return inner_; }
+
+  // Seconds from calling collectives to their end, the delay of other ranks included; asynchronous
+  // ones do not count.
+  double seconds() const { return seconds_; }
+
+ protected:
+  comm::Handle Start(comm::Collective call) override;
+  void Run(comm::Collective call) override;
+
+ private:
+  comm::Communicator& inner_;
+  double seconds_ = 0;
+};
+
+}  // namespace orchard::sync

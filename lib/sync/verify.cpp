@@ -1,0 +1,185 @@
+#include "sync/verify.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/hash.h"
+#include "sync/algorithm.h"
+#include "sync/averaged_model.h"
+#include "sync/replica.h"
+#include "sync/update_kernels.h"
+
+namespace orchard::sync {
+namespace {
+
+bool MovesByTheMeanStep(AlgorithmKind kind) {
+  return kind == AlgorithmKind::kSgd || kind == AlgorithmKind::kCser ||
+         kind == AlgorithmKind::kCsea || kind == AlgorithmKind::kCserPl ||
+         kind == AlgorithmKind::kLocalSgd;
+}
+
+// `a` or |b|; infinite where b is not a number, which no comparison would notice.
+double Larger(double a, double b) {
+  return std::isnan(b) ? std::numeric_limits<double>::infinity() : std::max(a, std::abs(b));
+}
+
+double Largest(std::span<const double> values) {
+  double largest = 0;
+  for (const double v : values) largest = Larger(largest, v);
+  return largest;
+}
+
+// The largest of a number over ranks.
+double MaxOverRanks(double value, comm::Communicator& ranks) {
+  std::vector<double> all(static_cast<size_t>(ranks.size()));
+  all[ranks.rank()] = value;
+  ranks.AllReduce(std::span<double>(all));
+  return Largest(all);
+}
+
+class Verifier {
+ public:
+  Verifier(const SyncTrainOptions& o, const TrainSetting& setting, const ImageData& data,
+           comm::Communicator& ranks)
+      : options_(o),
+        data_(data),
+        ranks_(ranks),
+        control_(ranks.Split(0)),
+        pool_(setting.threads),
+        replica_(MakeNetwork(o.model, data.train, setting.seed)),
+        algorithm_(MakeAlgorithm<float>(o.optim, o.compress, replica_.layout(), setting.seed)),
+        batches_(data, o.data, ranks.rank(), ranks.size(), setting.seed, pool_),
+        momentum_(replica_.layout().size()),
+        step_(replica_.layout().size()) {}
+
+  Verification Run(int64_t steps) {
+    algorithm_->Begin(replica_.values());
+    const int64_t sent_before = ranks_.traffic().sent;
+    for (int64_t t = 1; t <= steps; ++t) Step(t);
+    const auto sent = static_cast<double>(ranks_.traffic().sent - sent_before);
+    Verification v;
+    v.algorithm = NameOf(options_.optim.algo);
+    v.ranks = ranks_.size();
+    v.steps = steps;
+    const double scale = std::max(1e-30, largest_weight_);
+    v.checks.push_back({"common part of the models", CommonPart() / scale, 1e-5});
+    if (MovesByTheMeanStep(options_.optim.algo)) {
+      v.checks.push_back({"mean model against mean step", mean_error_ / scale, 1e-6});
+    }
+    std::array<double, 1> all = {sent};
+    control_->AllReduce(std::span<double>(all));
+    const double planned = BytesSent(planned_, ranks_.size(), sizeof(float)) * ranks_.size();
+    v.checks.push_back(
+        {"bytes against formula", planned > 0 ? std::abs(all[0] / planned - 1) : all[0], 0.01});
+    v.checks.push_back({"evaluation changes the state", EvaluationChange(steps), 0});
+    return v;
+  }
+
+ private:
+  void Step(int64_t t) {
+    const ImageBatchTensors batch = batches_.Train(t - 1);
+    replica_.Gradient(batch.images, batch.labels);
+    const std::vector<double> before = Mean(replica_.values());
+    StepScalars<float> scalars{static_cast<float>(options_.schedule.lr),
+                               static_cast<float>(options_.optim.momentum),
+                               static_cast<float>(options_.optim.weight_decay)};
+    MakeStep<float>(scalars, options_.optim.nag,
+                    {.values = replica_.values(),
+                     .gradient = replica_.gradient(),
+                     .momentum = momentum_.span()},
+                    step_.span(), nullptr);
+    const std::vector<double> step = Mean(step_.span());
+    algorithm_->Step({.step = t,
+                      .learning_rate = options_.schedule.lr,
+                      .values = replica_.values(),
+                      .gradient = replica_.gradient(),
+                      .ranks = ranks_});
+    planned_ += algorithm_->MessageOf(t);
+    const std::vector<double> after = Mean(replica_.values());
+    for (size_t i = 0; i < after.size(); ++i) {
+      mean_error_ = Larger(mean_error_, after[i] - (before[i] - step[i]));
+    }
+    largest_weight_ = Larger(largest_weight_, Largest(after));
+  }
+
+  std::vector<double> Mean(std::span<const float> own) {
+    std::vector<double> mean(own.begin(), own.end());
+    control_->AllReduce(std::span<double>(mean));
+    for (double& v : mean) v /= ranks_.size();
+    return mean;
+  }
+
+  // How far x_i - e_i is from that of rank 0, at most; 0 for algorithms that promise nothing.
+  double CommonPart() {
+    const std::span<const float> e = algorithm_->error();
+    if (e.empty() && !algorithm_->OneModel()) return 0;
+    std::vector<float> common(replica_.values().begin(), replica_.values().end());
+    for (size_t i = 0; i < e.size(); ++i) common[i] -= e[i];
+    std::vector<float> first = common;
+    control_->Broadcast(std::span<float>(first));
+    double largest = 0;
+    for (size_t i = 0; i < common.size(); ++i) {
+      largest = Larger(largest, static_cast<double>(common[i]) - first[i]);
+    }
+    return MaxOverRanks(largest, *control_);
+  }
+
+  std::string Digest() {
+    Sha256 hash;
+    hash.Update(std::as_bytes(replica_.values()));
+    hash.Update(std::as_bytes(replica_.statistics()));
+    for (const StateBuffer<float>& s : algorithm_->State()) hash.Update(std::as_bytes(s.values));
+    return hash.Hex();
+  }
+
+  double EvaluationChange(int64_t step) {
+    const std::string before = Digest();
+    EvaluateAverage(replica_, algorithm_->OneModel(), batches_, data_.test.size(), step,
+                    options_.eval, *control_);
+    return MaxOverRanks(Digest() == before ? 0 : 1, *control_);
+  }
+
+  const SyncTrainOptions& options_;
+  const ImageData& data_;
+  comm::Communicator& ranks_;
+  std::unique_ptr<comm::Communicator> control_;
+  ThreadPool pool_;
+  Replica replica_;
+  std::unique_ptr<Algorithm<float>> algorithm_;
+  RankBatches batches_;
+  FlatBuffer<float> momentum_, step_;  // of a rank that trains by itself
+  Message planned_;
+  double mean_error_ = 0, largest_weight_ = 0;
+};
+
+}  // namespace
+
+bool Verification::passes() const {
+  return std::all_of(checks.begin(), checks.end(), [](const Check& c) { return c.passes(); });
+}
+
+Verification Verify(const SyncTrainOptions& options, const TrainSetting& setting,
+                    const ImageData& data, int64_t steps, comm::Communicator& communicator) {
+  at::set_num_threads(setting.threads);
+  return Verifier(options, setting, data, communicator).Run(steps);
+}
+
+nlohmann::json ToJson(const Verification& v) {
+  nlohmann::json json = {{"algorithm", v.algorithm},
+                         {"ranks", v.ranks},
+                         {"steps", v.steps},
+                         {"passes", v.passes()},
+                         {"checks", nlohmann::json::array()}};
+  for (const Check& c : v.checks) {
+    json["checks"].push_back(
+        {{"name", c.name}, {"value", c.value}, {"limit", c.limit}, {"passes", c.passes()}});
+  }
+  return json;
+}
+
+}  // namespace orchard::sync

@@ -1,0 +1,90 @@
+"""cser-train with input that is wrong, and ranks that do not fit together."""
+import gzip
+import pathlib
+import shutil
+import struct
+import tempfile
+import unittest
+
+from orchard_process import BIN, ProgramTest, run
+
+PROGRAM = BIN / "cser-train"
+
+
+def idx(shape, data):
+    return struct.pack(">BBBB", 0, 0, 8, len(shape)) + b"".join(struct.pack(">I", n) for n in shape) + data
+
+
+class BadInputTest(ProgramTest):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def write_mnist(self, labels=bytes(range(10)) * 4, cut=0):
+        count = len(labels)
+        pixels = bytes((i * 7) % 256 for i in range(count * 784))
+        for part, pack, suffix in (("train", gzip.compress, ".gz"), ("t10k", bytes, "")):
+            images = pack(idx([count, 28, 28], pixels))
+            (self.folder / f"{part}-images-idx3-ubyte{suffix}").write_bytes(images[: len(images) - cut])
+            (self.folder / f"{part}-labels-idx1-ubyte{suffix}").write_bytes(pack(idx([count], labels)))
+
+    def simulate(self, *more):
+        return run(PROGRAM, "simulate", "--ranks", "2", "--out", self.folder / "run", "--path", self.folder, "--batch", "4", "--epochs",
+                   "1", "--arch", "mlp:784-32-10", "--block", "32", "--ratio", "4", "--threads", "1", "--no-progress", *more)
+
+    def test_idx_files_plain_and_gzipped_are_read(self):
+        self.write_mnist()
+        self.assert_works(self.simulate())
+
+    def test_missing_data_says_what_to_do(self):
+        self.assert_fails(self.simulate(), 3, "train-images-idx3-ubyte", "dataset-fashion-mnist")
+
+    def test_truncated_images(self):
+        self.write_mnist(cut=9)
+        self.assert_fails(self.simulate(), 3, "train-images-idx3-ubyte.gz", "cut short")
+
+    def test_a_label_out_of_range_names_its_record(self):
+        self.write_mnist(bytes(range(9)) + b"\x0b" + bytes(30))
+        self.assert_fails(self.simulate(), 3, "label 11", "record 9")
+
+    def test_a_cifar_file_that_is_cut(self):
+        (self.folder / "train.bin").write_bytes(bytes(3074 + 100))
+        (self.folder / "test.bin").write_bytes(bytes(3074))
+        self.assert_fails(self.simulate("--kind", "cifar100"), 3, "train.bin: record 1, offset 3074")
+
+    def test_fewer_samples_than_a_batch_of_every_rank(self):
+        self.write_mnist()
+        self.assert_fails(self.simulate("--batch", "30"), 2, "20 samples", "batch of 30")
+        self.assert_fails(self.simulate("--ranks", "50"), 2, "40 samples, 50 ranks")
+
+    def test_a_ratio_that_leaves_no_blocks(self):
+        self.write_mnist()
+        self.assert_fails(self.simulate("--block", "65536", "--ratio", "64"), 2, "compress.block")
+
+    def test_a_network_that_does_not_fit(self):
+        self.write_mnist()
+        self.assert_fails(self.simulate("--arch", "mlp:100-10"), 2, "784")
+        self.assert_fails(self.simulate("--arch", "wrn-17-1"), 2, "wrn-D-K")
+
+    def test_a_run_that_diverges_names_step_and_tensor(self):
+        self.write_mnist()
+        result = self.simulate("--lr", "1e30", "--epochs", "20")
+        self.assert_fails(result, 5, "step ", "layers.")
+
+    def test_a_run_needs_a_directory_and_a_cpu(self):
+        self.assert_fails(run(PROGRAM, "simulate"), 2, "--out")
+
+    def test_ranks_that_disagree_stop_before_the_first_step(self):
+        if shutil.which("mpirun") is None:
+            self.skipTest("there is no mpirun")
+        command = [str(PROGRAM), "train", "--kind", "synthetic", "--synthetic", "100", "--batch", "4", "--epochs", "1", "--arch",
+                   "mlp:784-32-10", "--block", "32", "--threads", "1", "--no-progress", "--out", str(self.folder / "run")]
+        script = 'exec "$@" --interval $((4 + OMPI_COMM_WORLD_RANK / 2))'
+        result = run("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3", "bash", "-c", script, "bash", *command)
+        self.assertEqual(result.returncode, 6, result.stderr)
+        self.assertIn("rank 2 differs from rank 0", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,34 @@
+// What runs the subcommands on tensors. Only the tensor half has these functions.
+#pragma once
+
+#include <filesystem>
+
+#include "cser-train/commands.h"
+#include "sync/image_batches.h"
+#include "sync/train.h"
+#include "sync/train_result.h"
+
+namespace orchard::cser_train {
+
+// train.cpp
+int RunTrain(const sync::SyncTrainOptions& options, const cli::Context& context);
+int RunSimulate(const SimulateOptions& options, const cli::Context& context);
+// What all ranks are given besides the options.
+sync::TrainSetting SettingOf(const cli::Context& context, uint64_t seed);
+// Throws UsageError for a device that is not the CPU.
+void RequireCpu(const cli::Context& context);
+// Trains with all ranks of the job into the run directory `out`; the result on rank 0 (and in a
+// simulation), an empty one elsewhere.
+sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTrainOptions& options,
+                           const sync::ImageData& data, uint64_t seed, const cli::Context& context);
+
+// verify.cpp
+int RunVerify(const sync::VerifyOptions& options, const cli::Context& context);
+
+// eval.cpp
+int RunEval(const sync::EvalOptions& options, const cli::Context& context);
+
+// sweep.cpp
+int RunSweep(const sync::SweepOptions& options, const cli::Context& context);
+
+}  // namespace orchard::cser_train

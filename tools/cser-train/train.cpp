@@ -1,0 +1,150 @@
+// cser-train train and simulate.
+#include "sync/train.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "base/error.h"
+#include "base/number_format.h"
+#include "base/signals.h"
+#include "comm/launch.h"
+#include "comm/mpi.h"
+#include "cser-train/tensor_commands.h"
+#include "run/run_dir.h"
+#include "sync/run_plan.h"
+#include "sync/train_report.h"
+
+namespace orchard::cser_train {
+namespace {
+
+run::RunInfo MakeRunInfo(const sync::SyncTrainOptions& options, const cli::Context& context) {
+  run::RunInfo info;
+  info.program = context.program;
+  info.command = context.command;
+  info.arguments = context.arguments;
+  info.config_toml = context.config_toml;
+  info.device = "cpu";
+  info.threads = context.common.Threads();
+  info.trace = options.run.trace;
+  info.free_keys.emplace_back("ranks");  // another number starts from the averaged model
+  return info;
+}
+
+// The lines of the configuration that all ranks must share.
+std::string SharedConfiguration(const std::string& toml) {
+  std::istringstream text(toml);
+  std::string shared;
+  for (std::string line; std::getline(text, line);) {
+    const std::string key = line.substr(0, line.find_first_of(" ="));
+    if (line.empty() || line[0] == '#' || key == "out" || key == "threads") continue;
+    shared += line + '\n';
+  }
+  return shared;
+}
+
+void Print(const sync::SyncResult& r) {
+  fmt::print(
+      "{} on {} ranks ({}): {} steps, test accuracy {:.2f} % (best {:.2f} %), drift {:.3g}\n",
+      r.algorithm, r.ranks, r.engine, r.steps, 100 * r.top1, 100 * r.best_top1, r.drift);
+  fmt::print("sent by rank 0: {}", FormatBytes(static_cast<uint64_t>(r.bytes_sent)));
+  if (r.ratio) fmt::print(", {:.4g} times less than dense", *r.ratio);
+  fmt::print("; {:.1f} s of training\n", r.train_seconds);
+  for (const sync::ReachedTarget& t : r.targets) {
+    fmt::print("{:.0f} % after epoch {:.3g}, {} sent, {:.1f} s\n", 100 * t.accuracy, t.epoch,
+               FormatBytes(static_cast<uint64_t>(t.bytes_sent)), t.seconds);
+  }
+  fmt::print("{}\n", r.final.string());
+}
+
+void Print(const sync::RunPlan& p) {
+  fmt::print(
+      "{}{}, H = {}: {} parameters in {} blocks of {}, {} steps ({} per epoch)\n", p.algorithm,
+      p.implementation > 0 ? fmt::format(" (implementation {})", p.implementation) : "", p.interval,
+      FormatInteger(p.parameters), p.blocks, p.block, p.steps, p.steps_per_epoch);
+  fmt::print("ratio {:.4g} (asked for: {:g}), {} sent per step by each of {} ranks\n", p.ratio,
+             p.nominal_ratio, FormatBytes(static_cast<uint64_t>(p.bytes_per_step)),
+             std::max(2, p.ranks));
+  fmt::print("{} per rank for model, gradient and state\n",
+             FormatBytes(static_cast<uint64_t>(p.arena_bytes)));
+}
+
+// --dry-run
+void ShowPlan(const sync::RunPlan& plan, const cli::Context& context) {
+  if (context.common.json) {
+    fmt::print("{}\n", sync::ToJson(plan).dump());
+  } else {
+    Print(plan);
+  }
+}
+
+}  // namespace
+
+void RequireCpu(const cli::Context& context) {
+  if (context.common.device == "auto" || context.common.device == "cpu") return;
+  throw UsageError("cser-train computes on the CPU only, so far", "--device");
+}
+
+sync::TrainSetting SettingOf(const cli::Context& context, uint64_t seed) {
+  return {.seed = seed,
+          .threads = context.common.Threads(),
+          .progress = !context.common.no_progress && !context.common.quiet,
+          .configuration = SharedConfiguration(context.config_toml)};
+}
+
+sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTrainOptions& options,
+                           const sync::ImageData& data, uint64_t seed,
+                           const cli::Context& context) {
+  const sync::TrainSetting setting = SettingOf(context, seed);
+  const StopSignals signals;
+  sync::SyncResult result;
+  comm::RunRanks({options.run.ranks}, [&](comm::Communicator& communicator) {
+    if (communicator.rank() > 0) {
+      sync::Train(options, setting, data, communicator, nullptr);
+      return;
+    }
+    run::RunDir directory(out, MakeRunInfo(options, context),
+                          run::WhenExisting(context.common.force, context.common.resume));
+    directory.Record([&] {
+      result = sync::Train(options, setting, data, communicator, &directory);
+      directory.WriteReport(
+          sync::MakeTrainReport(result, directory.path() / "metrics.jsonl", context.config_toml));
+      return sync::ToJson(result);
+    });
+  });
+  return result;
+}
+
+int RunTrain(const sync::SyncTrainOptions& options, const cli::Context& context) {
+  if (!context.common.dry_run && !context.common.out) {
+    throw UsageError("a run directory is needed", "--out", "name one, e.g. --out runs/cser");
+  }
+  RequireCpu(context);
+  const auto seed = static_cast<uint64_t>(context.common.seed);
+  const sync::ImageData data = sync::OpenImageData(options.data, seed);
+  if (context.common.dry_run) {
+    ShowPlan(sync::PlanRun(options, data, seed), context);
+    return 0;
+  }
+  const sync::SyncResult result = TrainInto(*context.common.out, options, data, seed, context);
+  if (result.steps == 0) return 0;  // another rank of an MPI job speaks
+  if (context.common.json) {
+    fmt::print("{}\n", sync::ToJson(result).dump());
+  } else {
+    Print(result);
+  }
+  return 0;
+}
+
+int RunSimulate(const SimulateOptions& options, const cli::Context& context) {
+  if (options.run.ranks == 0) throw UsageError("how many ranks?", "--ranks", "at least one");
+  if (comm::LaunchedByMpi()) {
+    throw UsageError("simulated ranks live in one process", "simulate", "cser-train train");
+  }
+  return RunTrain(options, context);
+}
+
+}  // namespace orchard::cser_train
