@@ -203,7 +203,7 @@ Calibration Calibrate(const CalibrateOptions& options,
   }
   if (n < 2) return result;
   result.cluster.link = {Median(slopes), Median(latencies)};
-  const auto probe = [&](std::vector<std::pair<int32_t, int32_t>> transfers) {
+  const auto probe = [&](const std::vector<std::pair<int32_t, int32_t>>& transfers) {
     Probe both;
     for (const auto& [src, dst] : transfers) both.Transfer(src, dst, options.largest);
     return both.Median(devices, options.rounds);

@@ -98,6 +98,7 @@ void Check(const RunInput& input, const Layout& layout, const std::vector<Device
 
 std::vector<double> Medians(const std::vector<std::vector<double>>& samples) {
   std::vector<double> medians;
+  medians.reserve(samples.size());
   for (const auto& of_one : samples) medians.push_back(Median(of_one));
   return medians;
 }

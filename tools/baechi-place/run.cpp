@@ -259,13 +259,17 @@ int RunRun(const RunCommandOptions& options, const cli::Context& context) {
     summary = Summary(session, result);
     if (options.results && !context.common.dry_run) SaveResults(*options.results, program, result);
     if (directory) WriteFiles(session, result, *directory);
+    if (context.common.json) {
+      fmt::print("{}\n", summary.dump());
+    } else {
+      Print(session, result);
+    }
+    if (StopRequested()) {
+      throw InterruptedError(fmt::format("interrupted after {} steps", result.step_us.size()), "",
+                             "run again for all");
+    }
     return nlohmann::json::parse(summary.dump());
   });
-  if (context.common.json) {
-    fmt::print("{}\n", summary.dump());
-  } else {
-    Print(session, result);
-  }
   if (!result.passed) {
     throw ImpossibleError("the placed model computes something else than one device",
                           options.model.string(), "see --tolerance");
