@@ -18,19 +18,18 @@ std::string Limit(int64_t bytes) {
   return bytes == INT64_MAX ? "no limit" : FormatBytes(static_cast<uint64_t>(bytes));
 }
 
-// The first group that no device can hold whatever else is there; empty when there is none.
+// The largest group, where no device can hold it whatever else is there; empty when there is none.
 std::string GroupTooLarge(const Problem& problem) {
   const std::vector<std::string> names = GroupNames(problem.graph, problem.ops.group);
   const std::vector<int64_t> need = GroupNeeds(problem);
   int64_t most_memory = 0;
   for (const Device& device : problem.cluster.devices)
     most_memory = std::max(most_memory, device.memory);
-  for (int32_t g = 0; g < problem.ops.groups; ++g) {
-    if (need[g] > most_memory) {
-      return fmt::format("the group of '{}' needs {}, the largest device has {}",
-                         io::Printable(names[g], 60), FormatBytes(static_cast<uint64_t>(need[g])),
-                         Limit(most_memory));
-    }
+  const auto largest = std::max_element(need.begin(), need.end());
+  if (*largest > most_memory) {
+    return fmt::format("the group of '{}' needs {}, the largest device has {}",
+                       io::Printable(names[largest - need.begin()], 60),
+                       FormatBytes(static_cast<uint64_t>(*largest)), Limit(most_memory));
   }
   return "";
 }

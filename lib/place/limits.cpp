@@ -28,7 +28,8 @@ int64_t Bisect(int64_t least, int64_t works, double precision,
                const std::function<bool(int64_t)>& fits) {
   if (works <= least || fits(least)) return std::min(least, works);
   int64_t too_small = least;
-  while (static_cast<double>(works - too_small) > precision * static_cast<double>(works)) {
+  while (works - too_small > 1 &&
+         static_cast<double>(works - too_small) > precision * static_cast<double>(works)) {
     const int64_t middle = too_small + (works - too_small) / 2;
     (fits(middle) ? works : too_small) = middle;
   }

@@ -19,7 +19,7 @@ PlaceOptions Unrounded() {
   return options;
 }
 
-// Four operators that hold 100 each, and 1 while they run.
+// Four operators that hold 100 each.
 TEST(Limits, AreHalfOfAllOnTwoDevices) {
   const Graph graph =
       golden::Make({{"a", 5, 1, 100}, {"b", 5, 1, 100}, {"c", 5, 1, 100}, {"d", 5, 1, 100}},
@@ -27,8 +27,9 @@ TEST(Limits, AreHalfOfAllOnTwoDevices) {
   const Cluster two(2, INT64_MAX, {}, Comm::kParallel);
   const LimitSweep sweep = SweepLimits(graph, two, Unrounded(), 4, 1, 0);
   EXPECT_EQ(sweep.least, 200);
-  EXPECT_GE(sweep.smallest, 201);  // a tensor is there while it is read
-  EXPECT_LE(sweep.smallest, 206);
+  // A tensor of 4 that is read, one that is written, and an output of 1; found to 1 %.
+  EXPECT_GE(sweep.smallest, 209);
+  EXPECT_LE(sweep.smallest, 211);
   EXPECT_EQ(sweep.points.front().limit, sweep.smallest);
   for (size_t k = 1; k < sweep.points.size(); ++k) {
     EXPECT_GT(sweep.points[k].limit, sweep.points[k - 1].limit);
