@@ -359,7 +359,7 @@ RC_GTEST_PROP(PlaceTraining, KeepsLimitsOrSaysWhatWorks, ()) {
   } catch (const ImpossibleError& error) {
     const std::string text = error.what();
     std::smatch found;
-    RC_ASSERT(std::regex_search(text, found, std::regex(R"(surely works .*\((\d+) bytes\))")));
+    RC_ASSERT(std::regex_search(text, found, std::regex(R"(found to work .*\((\d+) bytes\))")));
     const int64_t limit = std::stoll(found[1]);
     for (Device& device : cluster.devices) device.memory = limit;
     PlaceTraining(graph, cluster, options, 1, 0);  // does not throw
