@@ -41,7 +41,8 @@ class TextColumn {
 
 class ColumnReader {
  public:
-  ColumnReader(const std::filesystem::path& path) : file_(Hdf5File::Open(path)), path_(path) {}
+  explicit ColumnReader(const std::filesystem::path& path)
+      : file_(Hdf5File::Open(path)), path_(path) {}
 
   const Hdf5File& file() const { return file_; }
 
@@ -60,7 +61,7 @@ class ColumnReader {
 
   // Where the lists of `count` things begin among `total` values, and where the last one ends.
   std::vector<int64_t> Begins(const std::string& name, int64_t count, size_t total) const {
-    const auto begin = Read<int64_t>(name, count + 1);
+    auto begin = Read<int64_t>(name, count + 1);
     bool rises = begin.front() == 0 && begin.back() == static_cast<int64_t>(total);
     for (size_t i = 0; i + 1 < begin.size(); ++i) rises = rises && begin[i] <= begin[i + 1];
     if (!rises) Fail(name, "the positions do not rise from 0 to the number of values");

@@ -241,7 +241,7 @@ class GraphMaker {
   }
 
   void Report() {
-    if (open_ > 0 && batch_ < 0) {
+    if (open_ > 0 && batch_ < 0 && traces_.empty()) {
       throw UsageError(fmt::format("the graph leaves the first axis of {} outputs open", open_),
                        graph_.source.name, "give --dim batch=8");
     }

@@ -16,9 +16,9 @@
 
 namespace orchard::place::tensorflow {
 
-// Throws UsageError when the first axis of tensors is open and `options` do not give "batch",
-// DataError naming file, byte or node: a node that reads one that is not there, a name
-// twice, a cycle, a graph of which nothing says how large or how slow anything is.
+// Throws UsageError when the first axis of tensors is open and neither traces nor "batch" of the
+// options say how large it is, DataError naming file, byte or node: a node that reads one that is
+// not there, a name twice, a cycle, a graph of which nothing says how large or slow anything is.
 Graph ReadGraphDef(const std::filesystem::path& path, const ImportOptions& options,
                    ImportReport& report);
 

@@ -126,7 +126,7 @@ class BaechiPlaceTest(ProgramTest):
         manifest = json.loads((parts / "manifest.json").read_text())
         self.assertTrue(all((parts / part["file"]).is_file() for part in manifest["parts"]))
         self.assert_works(run(PROGRAM, "export", graph, placed, "--to", "onnx-annotated", "--model", TOWERS, "-o", self.dir / "a.onnx"))
-        self.assert_fails(run(PROGRAM, "export", graph, placed, "--to", "onnx-parts", "-o", parts), 2, "--model")
+        self.assert_fails(run(PROGRAM, "export", graph, placed, "--to", "onnx-parts", "-o", self.dir / "other"), 2, "--model")
         self.assert_fails(run(PROGRAM, "export", TOWERS, placed, "--to", "onnx-parts", "-o", SOURCE, "--force", *sizes), 2, "no directory of ONNX parts")
 
     def test_graphviz_of_a_placement_is_the_graph(self):
