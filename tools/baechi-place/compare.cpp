@@ -6,8 +6,10 @@
 
 #include "baechi-place/commands.h"
 #include "baechi-place/session.h"
+#include "base/error.h"
 #include "base/number_format.h"
 #include "place/place.h"
+#include "place/place_training.h"
 #include "place/read_graph.h"
 #include "place/report.h"
 #include "run/report.h"
@@ -92,14 +94,29 @@ run::Report MakeReport(const std::string& title, const std::vector<place::Member
   return report;
 }
 
+// The training step of `forward` with the whole batch at once, which is what methods place.
+place::Graph WholeStep(const place::Graph& forward, const place::PlaceOptions& options) {
+  const place::TrainingOptions& training = options.training;
+  if (training.microbatches != "1" || training.recompute != place::Recompute::kOff ||
+      options.compat != place::Compat::kNone) {
+    throw UsageError("compare runs training steps of the whole batch", "--step training",
+                     "without --microbatches, --recompute and --compat");
+  }
+  return place::BuildTrainingStep(forward, training.ForStep(options.optimizer, 1));
+}
+
 int RunCompare(const CompareCommandOptions& options, const cli::Context& context) {
-  const place::Graph graph = place::ReadGraph(options.graph, options.import);
+  place::Graph graph = place::ReadGraph(options.graph, options.import);
+  place::MemoryOptions memory{options.place.mode, options.place.optimizer,
+                              options.place.allocator_rounding};
+  if (options.place.training.step == place::Step::kTraining) {
+    graph = WholeStep(graph, options.place);
+    memory = place::StepMemory(options.place);
+  }
   place::Cluster cluster = options.devices.Make(graph, options.place.compat);
   cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
-  const place::Problem problem(
-      graph, cluster,
-      {options.place.mode, options.place.optimizer, options.place.allocator_rounding},
-      place::MustShare(graph, options.place), ParsePins(graph, cluster, options.place.pin));
+  const place::Problem problem(graph, cluster, memory, place::MustShare(graph, options.place),
+                               ParsePins(graph, cluster, options.place.pin));
   const place::LowerBound bound =
       place::ComputeLowerBound(problem.ops, cluster, problem.sizes.Resident());
   std::vector<place::Member> members;

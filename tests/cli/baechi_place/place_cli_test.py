@@ -53,6 +53,22 @@ class BaechiPlaceTest(ProgramTest):
         self.assertEqual(facts["operators"], 2828)
         self.assertIn("chain", self.assert_works(run(PROGRAM, "inspect", GNMT)))
 
+    def test_a_training_step_is_placed_simulated_exported_and_compared(self):
+        path = self.dir / "p.json"
+        placed = self.json_of(run(PROGRAM, "place", SMALL, "-o", path, "--json", "--step", "training", "--microbatches", "auto", *FAST))
+        self.assertEqual([row["microbatches"] for row in placed["step"]["tried"]], [1, 2, 4, 8, 16, 32])
+        self.assertEqual(min(row["makespan_us"] for row in placed["step"]["tried"]), placed["makespan_us"])
+        again = self.json_of(run(PROGRAM, "simulate", SMALL, path, "--json"))
+        self.assertEqual(again["makespan_us"], placed["makespan_us"])
+        self.assertEqual([device["peak_bytes"] for device in again["devices"]], placed["peak_bytes"])
+        self.assertIn("digraph", self.assert_works(run(PROGRAM, "export", SMALL, path, "--to", "dot")))
+        rows = self.json_of(run(PROGRAM, "compare", SMALL, "--step", "training", "--json"))["methods"]
+        whole = placed["step"]["tried"][0]["makespan_us"]
+        self.assertTrue(all(row["makespan_us"] >= whole for row in rows
+                            if row["algorithm"] in ("single", "m-topo", "m-etf", "m-sct", "heft") and row["placed"] and row["fits"]))
+        for options in (["--microbatches", "0"], ["--compat", "tf"]):
+            self.assert_fails(run(PROGRAM, "place", SMALL, "--step", "training", *options), 2)
+
     def test_compat_prints_the_published_simulators_makespan(self):
         result = self.json_of(run(PROGRAM, "place", GNMT, "--devices", 4, "--compat", "tf", "--algo", "m-topo", "--json"))
         self.assertEqual(result["published_makespan_us"], 116663)
