@@ -91,29 +91,30 @@ def test_training_steps_run_as_the_placement_says(tmp_path, comm, microbatches, 
 
 
 @pytest.mark.parametrize("microbatches", ["1", "2"])
-@pytest.mark.parametrize("seed", range(6))
-def test_recomputation_fits_as_the_placement_says(tmp_path, microbatches, seed):
-    graph = random_graph(tmp_path / "g.json", 300 + seed, ops=16)
-    content = json.loads(graph.read_text())
-    for op in content["ops"]:
-        op["perm"] //= 50
-    graph.write_text(json.dumps(content))
+def test_recomputation_fits_as_the_placement_says(tmp_path, microbatches):
     options = ["--us-per-byte", "0.002", "--latency-us", "1", "--devices", "2", "--microbatches", microbatches, "--refine-steps", "20", *STEP]
-    need = max(place(graph, tmp_path / "p.json", *options, "--algo", "single")["peak_bytes"])
     again = 0
-    for percent in range(40, 100, 10):
-        out = tmp_path / f"{percent}.json"
-        done = subprocess.run([BIN, "place", graph, "-o", out, "--json", "--no-progress", *options, "--memory", str(need * percent // 100),
-                               "--algo", "single", "--recompute", "auto"], capture_output=True, text=True)
-        assert done.returncode in (0, 4), done.stderr
-        if done.returncode == 0:
-            result = json.loads(done.stdout)
-            again += result["step"]["recomputed_operators"]
-            makespan, peak = simulate(graph, out, "parallel", 0.002, 1)
-            assert makespan == round(result["makespan_us"] * 1000)
-            assert list(peak.values()) == result["peak_bytes"]
-            assert max(peak.values()) <= need * percent // 100
-    assert again > 0
+    for seed in range(6):
+        graph = random_graph(tmp_path / "g.json", 300 + seed, ops=16)
+        content = json.loads(graph.read_text())
+        for op in content["ops"]:
+            op["perm"] //= 50
+        graph.write_text(json.dumps(content))
+        need = max(place(graph, tmp_path / "p.json", "--force", *options, "--algo", "single")["peak_bytes"])
+        for percent in range(40, 100, 10):
+            limit = need * percent // 100
+            out = tmp_path / f"{seed}_{percent}.json"
+            done = subprocess.run([BIN, "place", graph, "-o", out, "--json", "--no-progress", *options, "--memory", str(limit), "--algo", "single",
+                                   "--recompute", "auto"], capture_output=True, text=True)
+            assert done.returncode in (0, 4), done.stderr
+            if done.returncode == 0:
+                result = json.loads(done.stdout)
+                again += result["step"]["recomputed_operators"]
+                makespan, peak = simulate(graph, out, "parallel", 0.002, 1)
+                assert makespan == round(result["makespan_us"] * 1000)
+                assert list(peak.values()) == result["peak_bytes"]
+                assert max(peak.values()) <= limit
+    assert again > 0  # not every graph has outputs that only one segment reads
 
 
 def test_memory_limits_hold_by_independent_replay(tmp_path):
