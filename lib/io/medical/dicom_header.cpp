@@ -206,7 +206,7 @@ std::string ReadFrames(DcmItem& dataset, const DicomFrame& common,
     frame.of = of;
     DcmItem* own = per_frame ? per_frame->getItem(static_cast<unsigned long>(i)) : nullptr;
     const FrameGroups groups(dataset, shared, own);
-    if (const std::string why = ReadPlace(groups, frame); !why.empty()) return why;
+    if (std::string why = ReadPlace(groups, frame); !why.empty()) return why;
     ReadRescale(groups, frame);
     frame.variant = ReadVariant(dataset, groups, enhanced);
     if (DcmItem* segment = groups.Group(DCM_SegmentIdentificationSequence))

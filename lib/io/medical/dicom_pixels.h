@@ -23,8 +23,8 @@ class DicomPixels {
   DicomPixels(const DicomPixels&) = delete;
 
   // The stored values of frame `number`, rows x columns: BitsStored bits below HighBit, with a sign
-  // where PixelRepresentation says so; of JPEG 2000, what the stream holds, which is right where
-  // the header contradicts it. Throws DataError: damaged, cut short.
+  // where PixelRepresentation says so; of JPEG 2000, with a sign where stream or header says so.
+  // Throws DataError: damaged, cut short.
   std::vector<int32_t> Frame(int64_t number);
 
   bool monochrome1() const;  // large values are dark

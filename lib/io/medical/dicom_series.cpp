@@ -51,6 +51,7 @@ std::string Name(const DicomFrame& frame) {
 std::vector<double> Heights(const std::vector<DicomFrame>& frames) {
   const Vec3 normal = Normal(frames.front());
   std::vector<double> heights;
+  heights.reserve(frames.size());
   for (const DicomFrame& frame : frames) heights.push_back(Dot(frame.position, normal));
   return heights;
 }

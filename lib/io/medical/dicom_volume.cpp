@@ -128,6 +128,7 @@ DicomVolume ReadAs(const DicomSeries& series, const DicomVolumeOptions& options)
   for (size_t i = 0; i < series.frames.size(); ++i)
     slices_of_file[series.frames[i].file].push_back(i);
   std::vector<const std::vector<size_t>*> work;
+  work.reserve(slices_of_file.size());
   for (const auto& [file, slices] : slices_of_file) work.push_back(&slices);
 
   std::vector<T> values;

@@ -59,6 +59,7 @@ Grid MakeGrid(const std::vector<DicomFrame>& frames, const Vec3& normal, const s
   double step = frames.front().spacing_between_slices;
   if (!(step > 0)) {
     std::vector<double> heights;
+    heights.reserve(frames.size());
     for (const DicomFrame& frame : frames) heights.push_back(Height(frame, normal));
     std::sort(heights.begin(), heights.end());
     step = frames.front().slice_thickness > 0 && extent < kSamePlace

@@ -18,9 +18,7 @@ namespace orchard::io {
 namespace {
 
 using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 DicomVolume ReadOnly(const std::filesystem::path& path, const DicomVolumeOptions& options = {}) {
   const DicomScan scan = ScanDicom(path, 1);
