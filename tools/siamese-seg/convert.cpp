@@ -65,10 +65,11 @@ void AddConvert(cli::Program& program) {
       {.name = "convert",
        .summary = "converts DICOM series to NIfTI, and label maps to DICOM segmentations",
        .example = "siamese-seg convert data/medical/mr_dicom hippocampus.nii.gz",
-       .details =
-           "A folder as output converts every series and file below the input; cases that fail are "
-           "listed in failures.json and end with exit code 4, the others are done. --resume leaves "
-           "finished cases alone."},
+       .details = "A folder as output converts every series and file below the input. Cases that "
+                  "fail are listed\n"
+                  "in failures.json and end with exit code 4, the others are done. --resume leaves "
+                  "finished\n"
+                  "cases alone."},
       RunConvert);
 }
 
