@@ -98,8 +98,8 @@ std::vector<double> Each(const std::vector<RunOutcome>& runs, const Curve RunOut
   return values;
 }
 
-std::optional<Estimate> EstimateOf(const std::vector<double>& values) {
-  return values.empty() ? std::nullopt : std::optional(MeanOf(values));
+std::optional<run::Estimate> EstimateOf(const std::vector<double>& values) {
+  return values.empty() ? std::nullopt : std::optional(run::MeanOf(values));
 }
 
 // Trains on from what was grown in `grown` / method.

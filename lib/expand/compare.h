@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "expand/estimate.h"
 #include "expand/options.h"
 #include "expand/run_set.h"
 #include "expand/verify.h"
+#include "run/estimate.h"
 
 namespace orchard::expand {
 
@@ -71,11 +71,11 @@ struct MethodOutcome {
   std::optional<double> loss, kullback_leibler, top1_agreement, cosine_difference;
   std::optional<double> divergence;  // of copied units; nothing where none was copied
   // With training:
-  int64_t steps = 0;                   // for the same floating-point operations as the others
-  std::optional<Estimate> first_loss;  // validation, before the first step
-  std::optional<Estimate> final_loss;  // after the last; not a number where a run diverged
-  std::optional<Estimate> trained_divergence;  // of copied units, after the last
-  std::vector<RunOutcome> trainings;           // one for each seed
+  int64_t steps = 0;                        // for the same floating-point operations as the others
+  std::optional<run::Estimate> first_loss;  // validation, before the first step
+  std::optional<run::Estimate> final_loss;  // after the last; not a number where a run diverged
+  std::optional<run::Estimate> trained_divergence;  // of copied units, after the last
+  std::vector<RunOutcome> trainings;                // one for each seed
 };
 
 // What is compared in, and with.

@@ -11,6 +11,7 @@ void AddSimulate(cli::Program& program);
 void AddOptimal(cli::Program& program);
 void AddLimits(cli::Program& program);
 void AddCompare(cli::Program& program);
+void AddBench(cli::Program& program);
 void AddInspect(cli::Program& program);
 void AddGen(cli::Program& program);
 void AddExport(cli::Program& program);

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   orchard::baechi_place::AddExport(program);
   orchard::baechi_place::AddImport(program);
   orchard::baechi_place::AddGen(program);
+  orchard::baechi_place::AddBench(program);
   orchard::baechi_place::AddTensorCommands(program, {});
   return program.Main(argc, argv);
 }

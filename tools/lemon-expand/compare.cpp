@@ -40,7 +40,7 @@ Json OutcomeJson(const MethodOutcome& m) {
   add("top1_agreement", m.top1_agreement);
   add("cosine_difference", m.cosine_difference);
   add("copy_divergence", m.divergence);
-  const auto add_estimate = [&](const char* key, const std::optional<expand::Estimate>& e) {
+  const auto add_estimate = [&](const char* key, const std::optional<run::Estimate>& e) {
     if (e) json[key] = {{"mean", e->mean}, {"low", e->low}, {"high", e->high}, {"runs", e->runs}};
   };
   if (m.steps > 0) json["train_steps"] = m.steps;
@@ -97,7 +97,7 @@ std::string Value(const MethodOutcome& m, const Column& column) {
 void PrintTraining(const Comparison& comparison) {
   fmt::print("\n{:<14} {:>7} {:>24} {:>24} {:>17}\n", "method", "steps", "loss at step 0 (nat)",
              "at equal FLOPs (nat)", "copy divergence");
-  const auto text = [](const std::optional<expand::Estimate>& e) { return e ? Text(*e) : "-"; };
+  const auto text = [](const std::optional<run::Estimate>& e) { return e ? Text(*e) : "-"; };
   for (const MethodOutcome& m : comparison.methods) {
     if (m.steps == 0) continue;
     fmt::print("{:<14} {:>7} {:>24} {:>24} {:>17}\n", expand::Name(m.method), m.steps,
@@ -166,7 +166,7 @@ run::Table TrainingTable(const Comparison& comparison) {
   run::Table table;
   table.columns = {"Method", "Steps", "Loss at step 0 (nat)", "Loss at equal FLOPs (nat)",
                    "Copy divergence after training"};
-  const auto cell = [](const std::optional<expand::Estimate>& e) {
+  const auto cell = [](const std::optional<run::Estimate>& e) {
     return e ? run::Cell::Shown(Text(*e), e->mean) : run::Cell("-");
   };
   for (const MethodOutcome& m : comparison.methods) {

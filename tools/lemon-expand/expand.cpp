@@ -6,7 +6,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -21,6 +20,7 @@
 #include "lemon-expand/commands.h"
 #include "lemon-expand/expand_command.h"
 #include "run/progress.h"
+#include "run/shard.h"
 
 namespace orchard::lemon_expand {
 namespace {
@@ -56,17 +56,6 @@ struct ExpandCommandOptions {
       "leave the target in the page cache; else large files on local disks are written past it");
   }
 };
-
-// "2/8" -> {2, 8}.
-std::pair<int64_t, int64_t> ParsePart(const std::string& text) {
-  int64_t part = 0, parts = 0;
-  int used = 0;
-  if (std::sscanf(text.c_str(), "%ld/%ld%n", &part, &parts, &used) != 2 ||
-      used != static_cast<int>(text.size()) || part < 1 || parts < part) {
-    throw UsageError("--part is '" + text + "'", "", "i/n with 1 <= i <= n, e.g. 2/8");
-  }
-  return {part, parts};
-}
 
 // A plan file stands behind the flags: what the command line gives wins.
 void ReadPlan(const std::filesystem::path& path, expand::TargetOptions& target) {
@@ -157,7 +146,7 @@ int RunExpand(const ExpandCommandOptions& given, const PredictLayers& predict,
               const cli::Context& context) {
   ExpandCommandOptions options = given;
   ReadPlan(options.plan, options.target);
-  const auto [part, parts] = ParsePart(options.part);
+  const auto [part, parts] = run::ParseShard(options.part, "--part");
   const expand::SourceModel source = expand::OpenModel(options.source, options.method.arch_map);
   io::RefuseQuantized(source.weights);
   const expand::Plan plan = expand::MakePlan(source, options.target, options.method);

@@ -11,9 +11,19 @@
 #include <vector>
 
 #include "expand/repro/options.h"
-#include "expand/repro/verdict.h"
+#include "run/experiment.h"
 
 namespace orchard::expand::repro {
+
+using run::Estimate;
+using run::Expectation;
+using run::ExperimentResult;
+using run::GeometricMeanOf;
+using run::Judge;
+using run::MeanOf;
+using run::Measurement;
+using run::Relation;
+using run::Single;
 
 struct Surroundings {
   uint64_t seed = 0;  // of the first run

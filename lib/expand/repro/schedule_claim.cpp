@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <span>
 
@@ -14,6 +13,7 @@
 #include "expand/repro/experiments.h"
 #include "expand/repro/kept_trainings.h"
 #include "expand/repro/schedule_runs.h"
+#include "run/shard.h"
 
 namespace orchard::expand::repro {
 namespace {
@@ -297,19 +297,16 @@ void AddCharts(const Results& results, ExperimentResult& result) {
 
 // The seeds of the i-th of n array tasks.
 std::vector<int64_t> SeedsOfShard(const ReproOptions& options, int64_t runs, bool& all) {
-  long shard = 0, shards = 0;
-  int used = 0;
-  if (std::sscanf(options.shard.c_str(), "%ld/%ld%n", &shard, &shards, &used) != 2 ||
-      used != static_cast<int>(options.shard.size()) || shard < 1 || shards < shard) {
-    throw UsageError("--shard is '" + options.shard + "'", "", "i/n with 1 <= i <= n, e.g. 2/3");
-  }
-  all = shards == 1;
+  const run::Shard shard = run::ParseShard(options.shard, "--shard");
+  all = shard.count == 1;
   if (!all && options.trainings.empty()) {
     throw UsageError("a shard leaves its trainings for the others", "--trainings",
                      "name a folder that all shards share");
   }
   std::vector<int64_t> seeds;
-  for (int64_t seed = shard - 1; seed < runs; seed += shards) seeds.push_back(seed);
+  for (int64_t seed = 0; seed < runs; ++seed) {
+    if (shard.Takes(seed)) seeds.push_back(seed);
+  }
   return seeds;
 }
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-namespace orchard::expand {
+namespace orchard::run {
 
 // A mean and its 95 % confidence interval: Student's t over the runs. One run has no width.
 struct Estimate {
@@ -22,4 +22,4 @@ Estimate GeometricMeanOf(std::span<const double> runs);
 // "1.20e-14" or "2.31 [2.25, 2.37]".
 std::string Text(const Estimate& estimate);
 
-}  // namespace orchard::expand
+}  // namespace orchard::run

@@ -1,6 +1,6 @@
 // What the experiments' verdicts rest on: intervals against closed forms, and values that must
 // fail.
-#include "expand/repro/verdict.h"
+#include "run/experiment.h"
 
 #include <gtest/gtest.h>
 
@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "expand/repro/experiments.h"
+#include "run/shard.h"
 
-namespace orchard::expand::repro {
+namespace orchard::run {
 namespace {
 
 Measurement AtMost(Estimate value, double limit, bool promised = true) {
@@ -42,58 +42,59 @@ TEST(Estimate, GeometricIsTheMeanOfLogarithms) {
 }
 
 TEST(Judge, PassesWithinTheLimitAndFailsBeyondIt) {
-  EXPECT_EQ(Judge(AtMost(Single(1e-12), 1e-11)), run::Verdict::kPass);
-  EXPECT_EQ(Judge(AtMost(Single(1e-10), 1e-11)), run::Verdict::kFail);
+  EXPECT_EQ(Judge(AtMost(Single(1e-12), 1e-11)), Verdict::kPass);
+  EXPECT_EQ(Judge(AtMost(Single(1e-10), 1e-11)), Verdict::kFail);
   const Measurement at_least{"m", "", Single(0.5), Expectation{Relation::kAtLeast, 1}};
-  EXPECT_EQ(Judge(at_least), run::Verdict::kFail);
+  EXPECT_EQ(Judge(at_least), Verdict::kFail);
 }
 
 TEST(Judge, NeverPassesWhatIsNotANumber) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(Judge(AtMost(Single(nan), 1)), run::Verdict::kFail);
-  EXPECT_EQ(Judge(AtMost({.mean = 0, .low = nan, .high = nan, .runs = 3}, 1)), run::Verdict::kFail);
+  EXPECT_EQ(Judge(AtMost(Single(nan), 1)), Verdict::kFail);
+  EXPECT_EQ(Judge(AtMost({.mean = 0, .low = nan, .high = nan, .runs = 3}, 1)), Verdict::kFail);
 }
 
 TEST(Judge, HoldsAPromiseToTheWholeInterval) {
   const Estimate wide{.mean = 1, .low = 0, .high = 2, .runs = 3};
-  EXPECT_EQ(Judge(AtMost(wide, 1.5)), run::Verdict::kFail);
-  EXPECT_EQ(Judge(AtMost(wide, 1.5, false)), run::Verdict::kAsItCameOut);
-  EXPECT_EQ(Judge(AtMost(wide, -1, false)), run::Verdict::kFail);
+  EXPECT_EQ(Judge(AtMost(wide, 1.5)), Verdict::kFail);
+  EXPECT_EQ(Judge(AtMost(wide, 1.5, false)), Verdict::kAsItCameOut);
+  EXPECT_EQ(Judge(AtMost(wide, -1, false)), Verdict::kFail);
 }
 
 TEST(ExperimentResult, FailsWithOnePromiseThatFails) {
   ExperimentResult result;
   result.measurements = {AtMost(Single(1), 2), AtMost(Single(1), 2)};
-  EXPECT_EQ(result.verdict(), run::Verdict::kPass);
+  EXPECT_EQ(result.verdict(), Verdict::kPass);
   result.measurements.push_back(AtMost(Single(3), 2));
-  EXPECT_EQ(result.verdict(), run::Verdict::kFail);
+  EXPECT_EQ(result.verdict(), Verdict::kFail);
 }
 
 TEST(ExperimentResult, DoesNotFailWithAFindingThatCameOutOtherwise) {
   ExperimentResult result;
   result.measurements = {AtMost(Single(1), 2), AtMost(Single(3), 2, false)};
-  EXPECT_EQ(result.verdict(), run::Verdict::kAsItCameOut);
+  EXPECT_EQ(result.verdict(), Verdict::kAsItCameOut);
 }
 
 TEST(ExperimentResult, WithoutExpectationsIsAsItCameOut) {
   ExperimentResult result;
   result.measurements = {{"m", "", Single(1), {}}};
-  EXPECT_EQ(result.verdict(), run::Verdict::kAsItCameOut);
+  EXPECT_EQ(result.verdict(), Verdict::kAsItCameOut);
 }
 
-TEST(FindExperiments, LeavesOutOfAllWhatHasNoModel) {
-  ReproOptions options;
-  options.experiments = {"all"};
-  for (const ExperimentInfo* info : FindExperiments(options)) EXPECT_NE(info->name, "R5");
-  options.model = "somewhere";
-  EXPECT_EQ(FindExperiments(options).size(), Experiments().size());
+TEST(Shard, TakesEveryCountThPieceOfWork) {
+  const Shard shard = ParseShard("2/3", "--shard");
+  EXPECT_FALSE(shard.Takes(0));
+  EXPECT_TRUE(shard.Takes(1));
+  EXPECT_TRUE(shard.Takes(4));
+  EXPECT_FALSE(shard.IsWhole());
+  EXPECT_TRUE(ParseShard("1/1", "--shard").Takes(7));
 }
 
-TEST(FindExperiments, RefusesNamesItDoesNotKnow) {
-  ReproOptions options;
-  options.experiments = {"R1", "R9"};
-  EXPECT_THROW(FindExperiments(options), UsageError);
+TEST(Shard, RefusesWhatIsNoShard) {
+  for (const char* text :
+       {"", "1", "/", "1/", "0/2", "3/2", "-1/2", "1/2x", "1/2/3", "a/b", " 1/2"})
+    EXPECT_THROW(ParseShard(text, "--shard"), UsageError) << text;
 }
 
 }  // namespace
-}  // namespace orchard::expand::repro
+}  // namespace orchard::run

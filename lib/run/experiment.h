@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "expand/estimate.h"
+#include "run/estimate.h"
 #include "run/report.h"
 
-namespace orchard::expand::repro {
+namespace orchard::run {
 
 enum class Relation { kAtMost, kAtLeast };
 
@@ -31,24 +31,23 @@ struct Measurement {
 // Passes when the whole interval meets the limit. A promise fails when any of the interval does
 // not; a finding fails when none of it does, and in between the runs do not tell. A value that is
 // not a number never passes. Without an expectation: as it came out.
-run::Verdict Judge(const Measurement& measurement);
+Verdict Judge(const Measurement& measurement);
 
 struct ExperimentResult {
   std::string name;   // "R1"
   std::string title;  // "Lossless sweep"
   std::string claim;
   std::vector<Measurement> measurements;
-  std::vector<run::Table> tables;
-  std::vector<run::Chart> charts;
+  std::vector<Table> tables;
+  std::vector<Chart> charts;
   std::vector<std::string> notes;
   double seconds = 0;
 
   // Fails with a promise that failed; passes when all that is expected passed; else as it came out.
-  run::Verdict verdict() const;
+  Verdict verdict() const;
 };
 
 // "at most 1e-11".
 std::string Text(const Expectation& expectation);
-using expand::Text;  // of an estimate
 
-}  // namespace orchard::expand::repro
+}  // namespace orchard::run

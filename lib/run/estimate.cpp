@@ -1,4 +1,4 @@
-#include "expand/estimate.h"
+#include "run/estimate.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-namespace orchard::expand {
+namespace orchard::run {
 namespace {
 
 // Two-sided 95 % quantile of Student's t.
@@ -54,4 +54,4 @@ std::string Text(const Estimate& estimate) {
                      Number(estimate.high));
 }
 
-}  // namespace orchard::expand
+}  // namespace orchard::run

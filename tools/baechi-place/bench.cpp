@@ -1,0 +1,120 @@
+// baechi-place bench: the experiments behind the method's claims, and what came out of them here.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "baechi-place/commands.h"
+#include "baechi-place/session.h"
+#include "base/error.h"
+#include "place/paper/run_suite.h"
+#include "run/experiment_report.h"
+#include "run/progress.h"
+#include "run/run_dir.h"
+#include "run/summary.h"
+
+namespace orchard::baechi_place {
+namespace {
+
+using place::paper::Experiment;
+using place::paper::PaperOptions;
+using place::paper::Setting;
+using place::paper::SuiteOutcome;
+
+// All that the numbers of a case depend on.
+std::string CaseKey(const PaperOptions& options, const Setting& setting) {
+  std::string key =
+      fmt::format("{} full={} seed={}", run::VersionLine(), options.full, setting.seed);
+  for (const place::paper::NamedGraph* model : setting.Models()) key += GraphHash(model->graph);
+  for (const place::paper::NamedGraph& other : setting.others) key += GraphHash(other.graph);
+  return key;
+}
+
+run::CaseStore OpenStore(const PaperOptions& options, const Setting& setting,
+                         const cli::Context& context) {
+  const std::string key = CaseKey(options, setting);
+  if (!options.cases.empty()) return {options.cases, key};
+  if (!context.common.out) return {};
+  const std::filesystem::path folder = *context.common.out / "cases";
+  if (!context.common.resume) std::filesystem::remove_all(folder);
+  return {folder, key};
+}
+
+SuiteOutcome Run(const PaperOptions& options, Setting setting, const cli::Context& context) {
+  const run::Shard shard = run::ParseShard(options.shard, "--shard");
+  const std::vector<const Experiment*> experiments =
+      place::paper::FindExperiments(options.experiment);
+  run::Progress progress("bench", 0, "cases",
+                         {.enabled = !context.common.no_progress && !context.common.quiet});
+  const run::CaseStore store = OpenStore(options, setting, context);
+  return RunSuite(experiments, setting, store, shard, [&](std::string_view name) {
+    progress.Note(std::string(name));
+    progress.Advance();
+  });
+}
+
+run::RunInfo Info(const cli::Context& context) {
+  run::RunInfo info;
+  info.program = context.program;
+  info.command = context.command;
+  info.arguments = context.arguments;
+  info.config_toml = context.config_toml;
+  info.threads = Threads(context);
+  return info;
+}
+
+int RunBench(const PaperOptions& options, const cli::Context& context) {
+  const run::Shard shard = run::ParseShard(options.shard, "--shard");
+  if (!shard.IsWhole() && options.cases.empty()) {
+    throw UsageError("a shard leaves its cases for the others", "--cases",
+                     "name a folder that all shards share");
+  }
+  Setting setting =
+      Setting::Make(options, static_cast<uint64_t>(context.common.seed), Threads(context));
+  SuiteOutcome outcome;
+  if (context.common.dry_run) {
+    int64_t cases = 0;
+    for (const Experiment* experiment : place::paper::FindExperiments(options.experiment))
+      cases += std::ssize(experiment->cases(setting));
+    fmt::print("{} cases\n", cases);
+    return 0;
+  }
+  if (context.common.out) {
+    run::RunDir directory(*context.common.out, Info(context),
+                          run::WhenExisting(context.common.force, context.common.resume));
+    directory.Record([&] {
+      outcome = Run(options, std::move(setting), context);
+      directory.WriteReport(run::ExperimentPage("Claims of the paper, and what else is true",
+                                                "baechi-place bench", outcome.experiments,
+                                                context.config_toml));
+      return nlohmann::json::parse(run::ExperimentsJson(outcome.experiments).dump());
+    });
+  } else {
+    outcome = Run(options, std::move(setting), context);
+  }
+  if (context.common.json) {
+    fmt::print("{}\n", run::ExperimentsJson(outcome.experiments).dump());
+  } else if (!shard.IsWhole()) {
+    fmt::print("{} cases of shard {} are in {}\n", outcome.cases, options.shard,
+               options.cases.string());
+  } else {
+    for (const run::ExperimentResult& r : outcome.experiments)
+      fmt::print("{}", run::ExperimentText(r));
+  }
+  for (const run::ExperimentResult& r : outcome.experiments) {
+    if (r.verdict() == run::Verdict::kFail)
+      throw ImpossibleError("the experiment did not come out as promised", r.name);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void AddBench(cli::Program& program) {
+  program.Add<PaperOptions>(
+      {.name = "bench",
+       .summary = "runs the experiments behind the paper's claims, with a verdict for each",
+       .example = "baechi-place bench --experiment E1,E2 --out runs/paper"},
+      RunBench);
+}
+
+}  // namespace orchard::baechi_place
