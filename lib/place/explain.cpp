@@ -83,86 +83,6 @@ class ChainFinder {
   std::map<std::pair<int32_t, int32_t>, int32_t> transfer_of_;
 };
 
-// ---- Gantt
-// ------------------------------------------------------------------------------------------
-
-constexpr double kWidth = 1060, kLeft = 90, kRow = 30, kHalfRow = 12, kTop = 8;
-// Of the kinds of operators of a training step; of other graphs all have the first. Neighbours are
-// told apart.
-constexpr const char* kStepColors[kStepKinds][2] = {
-    {"#0072b2", "#56a3d0"}, {"#7b3294", "#b07cc6"}, {"#4d4d4d", "#8c8c8c"}, {"#b8860b", "#e0b84c"}};
-constexpr const char* kSendColor = "#d55e00";
-constexpr const char* kReceiveColor = "#009e73";
-
-class Gantt {
- public:
-  explicit Gantt(Time makespan)
-      : scale_((kWidth - kLeft - 10) / std::max<double>(1, static_cast<double>(makespan))) {}
-
-  double X(Time time) const { return kLeft + static_cast<double>(time) * scale_; }
-
-  // One bar; bars closer than half a pixel become one.
-  void Bar(Time start, Time end, double y, double height, const char* color, std::string title) {
-    const double from = X(start), to = X(end);
-    if (pending_ && color == color_ && y == y_ && from - to_ < 0.5 &&
-        (to - from < 1 || to_ - from_ < 1)) {
-      to_ = std::max(to_, to);
-      ++merged_;
-      return;
-    }
-    Flush();
-    pending_ = true;
-    from_ = from;
-    to_ = to;
-    y_ = y;
-    height_ = height;
-    color_ = color;
-    title_ = std::move(title);
-    merged_ = 1;
-  }
-
-  void Flush() {
-    if (!pending_) return;
-    body_ +=
-        fmt::format(R"(<rect x="{:.2f}" y="{:.1f}" width="{:.2f}" height="{:.1f}" fill="{}"/>)",
-                    from_, y_, std::max(0.3, to_ - from_ - 0.15), height_, color_);
-    pending_ = false;
-  }
-
-  std::string body_;
-
- private:
-  double scale_;
-  bool pending_ = false;
-  double from_ = 0, to_ = 0, y_ = 0, height_ = 0;
-  const char* color_ = "";
-  std::string title_;
-  int merged_ = 0;
-};
-
-std::string Escape(const std::string& text) {
-  std::string escaped;
-  for (char c : text) {
-    if (c == '<' || c == '>' || c == '&' || c == '"' || static_cast<unsigned char>(c) < 32) {
-      escaped += fmt::format("&#{};", std::max(32, static_cast<int>(c)));
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
-}
-
-// A round step that gives five to ten marks.
-double Step(double span) {
-  double step = 1;
-  while (step * 10 < span) step *= 10;
-  while (step > span) step /= 10;
-  for (double factor : {1.0, 2.0, 5.0}) {
-    if (span / (step / 10 * factor) <= 10) return step / 10 * factor;
-  }
-  return step;
-}
-
 }  // namespace
 
 std::vector<DeviceUse> DeviceUses(const Problem& problem, const Schedule& schedule) {
@@ -200,46 +120,6 @@ std::string ChainInWords(const std::vector<ChainLink>& chain, Time makespan) {
   const Time waiting = makespan - computing - sending;
   if (waiting > 0) text += fmt::format(", {} waiting for links", Shown(waiting));
   return text;
-}
-
-std::string GanttSvg(const Problem& problem, const Schedule& schedule) {
-  const int32_t devices = problem.cluster.size();
-  const double row = kRow + kHalfRow * 2 + 12;
-  const double height = kTop + devices * row + 34;
-  Gantt gantt(schedule.makespan);
-  std::string text;
-  for (int32_t d = 0; d < devices; ++d) {
-    const double y = kTop + d * row;
-    text += fmt::format(R"(<text x="{}" y="{}" text-anchor="end">{}</text>)", kLeft - 8, y + 20,
-                        Escape(problem.cluster.devices[d].name.substr(0, 12)));
-    int color = 0;
-    for (int32_t i : schedule.order[d]) {
-      const int kind = problem.graph.step ? static_cast<int>(problem.graph.step->ops[i].kind) : 0;
-      gantt.Bar(schedule.start[i], schedule.end[i], y, kRow, kStepColors[kind][color], "");
-      color = 1 - color;
-    }
-    gantt.Flush();
-    for (const bool send : {true, false}) {
-      for (const Transfer& t : schedule.transfers) {
-        if ((send ? t.src : t.dst) != d) continue;
-        gantt.Bar(t.start, t.end, y + kRow + (send ? 2 : 2 + kHalfRow), kHalfRow - 2,
-                  send ? kSendColor : kReceiveColor, "");
-      }
-      gantt.Flush();
-    }
-  }
-  const double span = ToMicroseconds(schedule.makespan) / 1000;  // ms
-  const double step = Step(std::max(span, 1e-9));
-  const double axis = kTop + devices * row;
-  for (double at = 0; at <= span * 1.0001; at += step) {
-    const double x = gantt.X(FromMicroseconds(at * 1000));
-    text += fmt::format(
-        R"(<path d="M{0:.1f} {1}V{2:.1f}" stroke="#d5d9de"/><text x="{0:.1f}" y="{3:.1f}" text-anchor="middle">{4:g}</text>)",
-        x, kTop, axis, axis + 16, at);
-  }
-  return fmt::format(
-      R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}" font-family="sans-serif" font-size="12" fill="#333"><rect width="100%" height="100%" fill="#fff"/>{2}{3}<text x="{4}" y="{5}" text-anchor="middle">milliseconds</text></svg>)",
-      kWidth, height, text, gantt.body_, kWidth / 2, height - 3);
 }
 
 }  // namespace orchard::place

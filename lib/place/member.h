@@ -7,6 +7,7 @@
 
 #include "place/options.h"
 #include "place/plan.h"
+#include "run/case_store.h"
 
 namespace orchard::place {
 
@@ -29,6 +30,11 @@ struct Member {
 
 // What is better: what fits, then what is fast.
 bool Better(const Member& a, const Member& b);
+
+// What tables show of a member, for a file, and back. The schedule comes back with its makespan
+// alone.
+run::Numbers NumbersOf(const Member& member);
+Member MemberOf(const std::string& name, Algorithm algorithm, const run::Numbers& numbers);
 
 // Fills `sent_bytes` from the schedule.
 void CountBytes(const Problem& problem, Member& member);

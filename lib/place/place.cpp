@@ -204,7 +204,7 @@ Member MeanMember(const std::vector<Member>& runs) {
 }  // namespace
 
 std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, int threads,
-                           uint64_t seed) {
+                           uint64_t seed, const KeptMembers& kept) {
   std::vector<Recipe> recipes;
   for (const auto& [name, algorithm] : kAlgorithmNames) {
     if (algorithm == Algorithm::kAuto || algorithm == Algorithm::kRandom) continue;
@@ -212,9 +212,27 @@ std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, 
     for (const Recipe& recipe : RecipesOf(problem.graph, algorithm, options, true))
       recipes.push_back(recipe);
   }
+  // Members by recipe; those of other shards that are not there yet stay empty.
+  std::vector<std::optional<Member>> all(recipes.size());
+  std::vector<Recipe> wanted;
+  std::vector<size_t> index;
+  for (size_t k = 0; k < recipes.size(); ++k) {
+    if (const auto numbers = kept.store.Find(recipes[k].Label())) {
+      all[k] = MemberOf(recipes[k].Label(), recipes[k].algorithm, *numbers);
+    } else if (kept.shard.Takes(static_cast<int64_t>(k))) {
+      wanted.push_back(recipes[k]);
+      index.push_back(k);
+    }
+  }
   Planner planner(problem, options, seed);
-  std::vector<Member> all = RunRecipes(planner, recipes, threads, {}), best;
-  for (Member& member : all) {
+  std::vector<Member> made = RunRecipes(planner, wanted, threads, {}), best;
+  for (size_t k = 0; k < made.size(); ++k) {
+    kept.store.Save(wanted[k].Label(), NumbersOf(made[k]));
+    all[index[k]] = std::move(made[k]);
+  }
+  for (std::optional<Member>& one : all) {
+    if (!one) continue;
+    Member& member = *one;
     if (best.empty() || best.back().algorithm != member.algorithm) {
       best.push_back(std::move(member));
     } else if (Better(member, best.back())) {

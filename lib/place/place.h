@@ -12,6 +12,8 @@
 #include "place/plan.h"
 #include "place/refine_members.h"
 #include "place/sct.h"
+#include "run/case_store.h"
+#include "run/shard.h"
 
 namespace orchard::place {
 
@@ -47,9 +49,16 @@ PlaceResult Place(const Graph& graph, const Cluster& cluster, const PlaceOptions
                   int threads, uint64_t seed, const PlaceProgress& progress = {},
                   std::optional<int> cuda = std::nullopt);
 
+// Where the members of a comparison are kept and found again, and which of them one job makes.
+struct KeptMembers {
+  run::CaseStore store;
+  run::Shard shard;
+};
+
 // Every algorithm once, each with the best of its settings, feasible or not; ordered as
-// kAlgorithmNames, without `auto`.
+// kAlgorithmNames, without `auto`. Members that were kept have no schedule but its makespan. Of a
+// shard, what is not its own and not kept yet is missing.
 std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, int threads,
-                           uint64_t seed);
+                           uint64_t seed, const KeptMembers& kept = {});
 
 }  // namespace orchard::place

@@ -42,7 +42,7 @@ run::Chart MemoryChart(const Problem& problem, const MemoryUse& memory, Time mak
   run::Chart chart{.title = "Memory over time",
                    .x = {.title = "time", .unit = "ms"},
                    .y = {.title = "memory", .unit = "MB"}};
-  int64_t limit = 0;
+  bool equal = true;
   for (int32_t d = 0; d < problem.cluster.size(); ++d) {
     run::Series series{.name = problem.cluster.devices[d].name};
     for (const auto& [time, bytes] : memory.curve[d]) {
@@ -57,19 +57,70 @@ run::Chart MemoryChart(const Problem& problem, const MemoryUse& memory, Time mak
     series.x.push_back(ToMicroseconds(makespan) / 1000);
     series.y.push_back(series.y.back());
     chart.series.push_back(series);
-    limit = std::max(limit, problem.cluster.devices[d].memory);
+    equal = equal && problem.cluster.devices[d].memory == problem.cluster.devices[0].memory;
   }
-  if (limit < INT64_MAX) {
-    const double top = static_cast<double>(limit) / 1e6;
-    chart.series.push_back(
-        {.name = "limit", .x = {0, ToMicroseconds(makespan) / 1000}, .y = {top, top}});
+  for (const Device& device : problem.cluster.devices) {
+    if (device.memory == INT64_MAX) continue;
+    const double top = static_cast<double>(device.memory) / 1e6;
+    chart.series.push_back({.name = equal ? "limit" : "limit of " + device.name,
+                            .x = {0, ToMicroseconds(makespan) / 1000},
+                            .y = {top, top}});
+    if (equal) break;
   }
   return chart;
 }
 
+// What each method trades: a point for each.
+run::Chart TradeChart(const std::vector<Member>& members) {
+  run::Chart chart{.kind = run::Chart::Kind::kScatter,
+                   .title = "Makespan against memory",
+                   .x = {.title = "largest peak of a device", .unit = "MB"},
+                   .y = {.title = "makespan", .unit = "ms"},
+                   .caption = "Left and low is better. Of methods with several settings, all."};
+  for (const auto& [name, algorithm] : kAlgorithmNames) {
+    run::Series series{.name = algorithm == Algorithm::kAuto ? "refined" : name};
+    for (const Member& member : members) {
+      if (member.algorithm != algorithm || !member.usable()) continue;
+      const auto& peak = member.result.memory.peak;
+      series.x.push_back(static_cast<double>(*std::max_element(peak.begin(), peak.end())) / 1e6);
+      series.y.push_back(ToMicroseconds(member.result.schedule.makespan) / 1000);
+    }
+    if (!series.x.empty()) chart.series.push_back(series);
+  }
+  return chart;
+}
+
+// Where the chain runs and what is longest in it, in words.
+std::string ChainPlaces(const Problem& problem, const std::vector<ChainLink>& chain) {
+  std::vector<Time> of_device(problem.cluster.size(), 0);
+  const ChainLink *op = nullptr, *sent = nullptr;
+  for (const ChainLink& link : chain) {
+    if (link.tensor < 0) of_device[link.src] += link.end - link.start;
+    const ChainLink*& longest = link.tensor < 0 ? op : sent;
+    if (!longest || link.end - link.start > longest->end - longest->start) longest = &link;
+  }
+  std::string text;
+  for (int32_t d = 0; d < problem.cluster.size(); ++d) {
+    if (of_device[d] == 0) continue;
+    text += fmt::format("{}{} computes {} of it", text.empty() ? "" : ", ",
+                        problem.cluster.devices[d].name, FormatDuration(ToSeconds(of_device[d])));
+  }
+  if (op) {
+    text += fmt::format(". Its longest operator is {} ({})", problem.graph.ops[op->op].name,
+                        FormatDuration(ToSeconds(op->end - op->start)));
+  }
+  if (sent) {
+    text += fmt::format(
+        ", its longest transfer {} from {} to {} ({})", problem.graph.tensor_names[sent->tensor],
+        problem.cluster.devices[sent->src].name, problem.cluster.devices[sent->dst].name,
+        FormatDuration(ToSeconds(sent->end - sent->start)));
+  }
+  return text + ".";
+}
+
 run::Table ChainTable(const Problem& problem, const std::vector<ChainLink>& chain) {
   run::Table table{.columns = {"Step", "What", "Where", "Start", "Takes"}};
-  constexpr size_t kShown = 400;
+  constexpr size_t kShown = 100;
   std::vector<ChainLink> longest(chain.rbegin(), chain.rend());
   if (longest.size() > kShown) {
     table.caption = fmt::format("The {} longest of {} steps", kShown, chain.size());
@@ -116,6 +167,12 @@ run::Table MemberTable(const std::vector<Member>& members, const LowerBound& bou
   return table;
 }
 
+void AddMembers(run::Report& report, const std::vector<Member>& members, const LowerBound& bound) {
+  report.AddSection("Methods").AddTable(MemberTable(members, bound));
+  if (std::any_of(members.begin(), members.end(), [](const Member& m) { return m.usable(); }))
+    report.AddChart(TradeChart(members));
+}
+
 run::Report PlacementReport(const std::string& title, const Problem& problem,
                             const Evaluated& placement, const LowerBound& bound,
                             const std::vector<Member>& members, const std::string& method) {
@@ -137,8 +194,9 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
       .AddPicture(
           std::as_bytes(std::span(svg)), "image/svg+xml", "Gantt chart: one band per device",
           fmt::format(
-              "Per device: operators ({}neighbours in two shades), sends (orange), receives "
-              "(green).",
+              "Per device: operators ({}neighbours in two shades), below them sends (orange) and "
+              "receives (green). The black line is the chain that fixes the makespan: it changes "
+              "the device where it waits for a tensor.",
               problem.graph.step ? "forward blue, backward purple, computed again gold, "
                                    "updates grey, "
                                  : "blue, "))
@@ -147,16 +205,17 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
   report.AddSection("What the time goes into")
       .AddParagraph("The chain that fixes the makespan, " + ChainInWords(chain, schedule.makespan) +
                     ".")
+      .AddParagraph(ChainPlaces(problem, chain))
       .AddParagraph(fmt::format(
           "No placement can be faster than {}: the longest chain of operators takes {} without any "
           "transfer, and all compute spread evenly {}.",
           FormatDuration(ToSeconds(bound.value())), FormatDuration(ToSeconds(bound.critical_path)),
-          FormatDuration(ToSeconds(bound.work))))
-      .AddTable(ChainTable(problem, chain));
+          FormatDuration(ToSeconds(bound.work))));
   const MemoryUse memory =
       ReplayMemory(problem.sizes, problem.ops, schedule, problem.cluster.size(), true);
   report.AddSection("Memory").AddChart(MemoryChart(problem, memory, schedule.makespan));
-  if (!members.empty()) report.AddSection("Methods").AddTable(MemberTable(members, bound));
+  if (!members.empty()) AddMembers(report, members, bound);
+  report.AddSection("The chain, step by step").AddTable(ChainTable(problem, chain));
   return report;
 }
 

@@ -15,6 +15,9 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
                             const Evaluated& placement, const LowerBound& bound,
                             const std::vector<Member>& members, const std::string& method);
 
+// A section with the table of all methods and makespan against memory.
+void AddMembers(run::Report& report, const std::vector<Member>& members, const LowerBound& bound);
+
 // Makespan, peak and time of each; `bound` gives the gap.
 run::Table MemberTable(const std::vector<Member>& members, const LowerBound& bound);
 

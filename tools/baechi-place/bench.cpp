@@ -10,7 +10,6 @@
 #include "run/experiment_report.h"
 #include "run/progress.h"
 #include "run/run_dir.h"
-#include "run/summary.h"
 
 namespace orchard::baechi_place {
 namespace {
@@ -20,18 +19,16 @@ using place::paper::PaperOptions;
 using place::paper::Setting;
 using place::paper::SuiteOutcome;
 
-// All that the numbers of a case depend on.
-std::string CaseKey(const PaperOptions& options, const Setting& setting) {
-  std::string key =
-      fmt::format("{} full={} seed={}", run::VersionLine(), options.full, setting.seed);
-  for (const place::paper::NamedGraph* model : setting.Models()) key += GraphHash(model->graph);
-  for (const place::paper::NamedGraph& other : setting.others) key += GraphHash(other.graph);
-  return key;
+std::string CaseKey(const Setting& setting, const cli::Context& context) {
+  std::string graphs;
+  for (const place::paper::NamedGraph* model : setting.Models()) graphs += GraphHash(model->graph);
+  for (const place::paper::NamedGraph& other : setting.others) graphs += GraphHash(other.graph);
+  return ResultKey(context, graphs);
 }
 
 run::CaseStore OpenStore(const PaperOptions& options, const Setting& setting,
                          const cli::Context& context) {
-  const std::string key = CaseKey(options, setting);
+  const std::string key = CaseKey(setting, context);
   if (!options.cases.empty()) return {options.cases, key};
   if (!context.common.out) return {};
   const std::filesystem::path folder = *context.common.out / "cases";
@@ -39,7 +36,7 @@ run::CaseStore OpenStore(const PaperOptions& options, const Setting& setting,
   return {folder, key};
 }
 
-SuiteOutcome Run(const PaperOptions& options, Setting setting, const cli::Context& context) {
+SuiteOutcome Run(const PaperOptions& options, const Setting& setting, const cli::Context& context) {
   const run::Shard shard = run::ParseShard(options.shard, "--shard");
   const std::vector<const Experiment*> experiments =
       place::paper::FindExperiments(options.experiment);
@@ -52,16 +49,6 @@ SuiteOutcome Run(const PaperOptions& options, Setting setting, const cli::Contex
   });
 }
 
-run::RunInfo Info(const cli::Context& context) {
-  run::RunInfo info;
-  info.program = context.program;
-  info.command = context.command;
-  info.arguments = context.arguments;
-  info.config_toml = context.config_toml;
-  info.threads = Threads(context);
-  return info;
-}
-
 int RunBench(const PaperOptions& options, const cli::Context& context) {
   const run::Shard shard = run::ParseShard(options.shard, "--shard");
   if (!shard.IsWhole() && options.cases.empty()) {
@@ -70,6 +57,7 @@ int RunBench(const PaperOptions& options, const cli::Context& context) {
   }
   Setting setting =
       Setting::Make(options, static_cast<uint64_t>(context.common.seed), Threads(context));
+  setting.program = std::filesystem::read_symlink("/proc/self/exe");
   SuiteOutcome outcome;
   if (context.common.dry_run) {
     int64_t cases = 0;
@@ -78,19 +66,15 @@ int RunBench(const PaperOptions& options, const cli::Context& context) {
     fmt::print("{} cases\n", cases);
     return 0;
   }
-  if (context.common.out) {
-    run::RunDir directory(*context.common.out, Info(context),
-                          run::WhenExisting(context.common.force, context.common.resume));
-    directory.Record([&] {
-      outcome = Run(options, std::move(setting), context);
-      directory.WriteReport(run::ExperimentPage("Claims of the paper, and what else is true",
-                                                "baechi-place bench", outcome.experiments,
-                                                context.config_toml));
-      return nlohmann::json::parse(run::ExperimentsJson(outcome.experiments).dump());
-    });
-  } else {
-    outcome = Run(options, std::move(setting), context);
-  }
+  InRunDir(context, [&](run::RunDir* directory) {
+    outcome = Run(options, setting, context);
+    if (directory) {
+      directory->WriteReport(run::ExperimentPage("Claims of the paper, and what else is true",
+                                                 "baechi-place bench", outcome.experiments,
+                                                 context.config_toml));
+    }
+    return nlohmann::json::parse(run::ExperimentsJson(outcome.experiments).dump());
+  });
   if (context.common.json) {
     fmt::print("{}\n", run::ExperimentsJson(outcome.experiments).dump());
   } else if (!shard.IsWhole()) {

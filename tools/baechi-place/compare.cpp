@@ -22,9 +22,15 @@ struct CompareCommandOptions {
   place::DeviceOptions devices;
   place::ImportOptions import;
   place::PlaceOptions place;
+  std::string shard = "1/1";
+  std::filesystem::path cases;
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("graph", graph, "graph file");
+    f("shard", shard, "only every n-th method and setting, from the i-th on: i/n, with --cases");
+    f("cases", cases,
+      "folder where results of single settings are kept and found again; without --shard: for the "
+      "whole table");
     f.Section("devices", devices);
     f.Section("import", import);
     f.Section("place", place);
@@ -89,7 +95,7 @@ run::Report MakeReport(const std::string& title, const std::vector<place::Member
     series.y.push_back(place::ToMicroseconds(member.result.schedule.makespan) / 1000);
   }
   chart.series.push_back(series);
-  report.AddSection("Methods").AddTable(place::MemberTable(members, bound));
+  place::AddMembers(report, members, bound);
   if (!chart.categories.empty()) report.AddChart(chart);
   return report;
 }
@@ -105,8 +111,21 @@ place::Graph WholeStep(const place::Graph& forward, const place::PlaceOptions& o
   return place::BuildTrainingStep(forward, training.ForStep(options.optimizer, 1));
 }
 
+place::KeptMembers OpenCases(const CompareCommandOptions& options, const place::Graph& graph,
+                             const cli::Context& context) {
+  place::KeptMembers kept{.shard = run::ParseShard(options.shard, "--shard")};
+  if (!options.cases.empty()) {
+    kept.store = {options.cases, ResultKey(context, GraphHash(graph))};
+  } else if (!kept.shard.IsWhole()) {
+    throw UsageError("a shard leaves its results for the others", "--cases",
+                     "name a folder that all shards share");
+  }
+  return kept;
+}
+
 int RunCompare(const CompareCommandOptions& options, const cli::Context& context) {
   place::Graph graph = place::ReadGraph(options.graph, options.import);
+  const place::KeptMembers kept = OpenCases(options, graph, context);
   place::MemoryOptions memory{options.place.mode, options.place.optimizer,
                               options.place.allocator_rounding};
   if (options.place.training.step == place::Step::kTraining) {
@@ -124,7 +143,7 @@ int RunCompare(const CompareCommandOptions& options, const cli::Context& context
     place::PlaceOptions settings = options.place;
     settings.pdlp = PdlpHardware(context, graph, settings);
     members = place::RunAll(problem, settings, Threads(context),
-                            static_cast<uint64_t>(context.common.seed));
+                            static_cast<uint64_t>(context.common.seed), kept);
     if (directory) {
       const std::string title = graph.name.empty() ? options.graph.filename().string() : graph.name;
       directory->WriteReport(MakeReport(title, members, bound, DescribeCluster(cluster)));

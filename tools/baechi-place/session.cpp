@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/number_format.h"
 #include "base/thread_pool.h"
+#include "run/summary.h"
 
 namespace orchard::baechi_place {
 
@@ -36,12 +39,26 @@ void InRunDir(const cli::Context& context,
   info.arguments = context.arguments;
   info.config_toml = context.config_toml;
   info.threads = Threads(context);
-  run::RunDir directory(*context.common.out, info, run::WhenExisting(context.common.force, false));
+  run::RunDir directory(*context.common.out, info,
+                        run::WhenExisting(context.common.force, context.common.resume));
   directory.Record([&] { return work(&directory); });
 }
 
 double GapOf(place::Time makespan, place::Time bound) {
   return bound > 0 ? static_cast<double>(makespan - bound) / static_cast<double>(bound) : 0;
+}
+
+std::string ResultKey(const cli::Context& context, const std::string& graphs) {
+  constexpr std::string_view kFree[] = {"out",   "threads", "shard",     "cases",
+                                        "graph", "graphs",  "experiment"};
+  std::string key = run::VersionLine() + graphs;
+  std::istringstream lines(context.config_toml);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t begin = line.starts_with("# ") ? 2 : 0;  // a key without a value is a comment
+    const std::string name = line.substr(begin, line.find(' ', begin) - begin);
+    if (std::find(std::begin(kFree), std::end(kFree), name) == std::end(kFree)) key += line + "\n";
+  }
+  return key;
 }
 
 std::string DescribeCluster(const place::Cluster& cluster) {

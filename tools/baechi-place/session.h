@@ -30,4 +30,8 @@ double GapOf(place::Time makespan, place::Time bound);
 // "4 devices of 8.00 GB, parallel links of 5.70 GB/s and 134 us".
 std::string DescribeCluster(const place::Cluster& cluster);
 
+// What results of this command depend on: the configuration but for where they go and which part of
+// them this job makes, the graphs (their hashes) and the version.
+std::string ResultKey(const cli::Context& context, const std::string& graphs);
+
 }  // namespace orchard::baechi_place

@@ -33,7 +33,6 @@ struct Setting {
   NamedGraph gnmt, inception, transformer;
   std::vector<NamedGraph> others;  // public workloads, and more generated models
   std::filesystem::path program;   // baechi-place itself, for what runs models
-  std::filesystem::path scratch;   // an empty folder
 
   // Reads or generates the graphs. Throws DataError.
   static Setting Make(const PaperOptions& options, uint64_t seed, int threads);

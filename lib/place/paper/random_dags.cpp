@@ -140,8 +140,6 @@ run::ExperimentResult RandomGraphs(const Setting& setting, const Results& result
       std::optional<run::Expectation> expected;
       if (algorithm == Algorithm::kMEtf || algorithm == Algorithm::kMSct)
         expected = run::Expectation{run::Relation::kAtMost, 1.1, false};
-      if (algorithm == Algorithm::kAuto)
-        expected = run::Expectation{run::Relation::kAtMost, 1, true};
       result.measurements.push_back(
           {fmt::format("{}, {}: mean over the best", Name(algorithm), links), "", mean, expected});
     }

@@ -234,6 +234,30 @@
     charts.push(chart);
   }
 
+  // Drawings can be widened in steps; the rest is out of sight to the left and right.
+  function zoomable(picture) {
+    const scroll = document.createElement("div"), bar = document.createElement("p");
+    scroll.className = "scroll zoomed";
+    scroll.tabIndex = 0;
+    bar.className = "zoom";
+    picture.replaceWith(bar, scroll);
+    scroll.append(picture);
+    for (const factor of [1, 2, 4, 8, 16]) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = factor + "\u00d7";
+      button.setAttribute("aria-pressed", factor === 1);
+      button.addEventListener("click", () => {
+        const middle = (scroll.scrollLeft + scroll.clientWidth / 2) / scroll.scrollWidth;
+        picture.style.width = 100 * factor + "%";
+        scroll.scrollLeft = middle * scroll.scrollWidth - scroll.clientWidth / 2;
+        for (const other of bar.children) other.setAttribute("aria-pressed", other === button);
+      });
+      bar.append(button);
+    }
+  }
+  document.querySelectorAll('.picture img[src^="data:image/svg"]').forEach(zoomable);
+
   if (typeof Chart !== "undefined") {
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
     document.querySelectorAll("canvas").forEach(draw);

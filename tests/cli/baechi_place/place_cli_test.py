@@ -29,11 +29,31 @@ class BaechiPlaceTest(ProgramTest):
         placed = self.json_of(run(PROGRAM, "place", SMALL, "--out", out, "--trace", "--json", *FAST))
         self.assertTrue((out / "report.html").read_text().count("<svg") + (out / "report.html").read_text().count("image/svg"))
         trace = json.loads((out / "trace.json").read_text())
-        self.assertTrue(any(event["ph"] == "s" for event in trace["traceEvents"]))
+        self.check_trace(trace["traceEvents"])
         again = self.json_of(run(PROGRAM, "simulate", SMALL, out / "placement.json", "--json"))
         self.assertEqual(again["makespan_us"], placed["makespan_us"])
         self.assertEqual([device["peak_bytes"] for device in again["devices"]], placed["peak_bytes"])
         self.assertEqual(json.loads((out / "placement.json").read_text())["makespan_us"], placed["makespan_us"])
+
+    def check_trace(self, events):
+        """What Perfetto needs: slices of a thread do not overlap, every flow starts and ends inside one, all threads have names."""
+        slices, flows = {}, {"s": {}, "f": {}}
+        for event in events:
+            if event["ph"] == "X":
+                slices.setdefault((event["pid"], event["tid"]), []).append((event["ts"], event["ts"] + event["dur"]))
+            elif event["ph"] in "sf":
+                flows[event["ph"]][event["id"]] = event
+        names = {(event["pid"], event["tid"]) for event in events if event["ph"] == "M" and event["name"] == "thread_name"}
+        self.assertLessEqual(set(slices), names)
+        for spans in slices.values():
+            spans.sort()
+            self.assertTrue(all(a[1] <= b[0] + 1e-6 for a, b in zip(spans, spans[1:])))
+        self.assertTrue(flows["s"])
+        self.assertEqual(set(flows["s"]), set(flows["f"]))
+        for event in [*flows["s"].values(), *flows["f"].values()]:
+            self.assertTrue(any(a <= event["ts"] < b or a == event["ts"] == b for a, b in slices[event["pid"], event["tid"]]))
+        counted = {event["pid"] for event in events if event["ph"] == "C"}
+        self.assertEqual(counted, {pid for pid, _ in names})
 
     def test_the_same_for_any_number_of_threads(self):
         texts = []
@@ -163,6 +183,38 @@ class BaechiPlaceTest(ProgramTest):
         path = self.dir / "noise.pb"
         path.write_bytes(bytes(range(256)))
         self.assert_fails(run(PROGRAM, "import", path), 3, "noise.pb")
+
+    def test_shards_of_a_comparison_give_the_table_of_the_whole(self):
+        def without_times(result):
+            return [{key: value for key, value in row.items() if not key.endswith("seconds")} for row in result["methods"]]
+
+        cases = self.dir / "cases"
+        compare = [PROGRAM, "compare", SMALL, "--memory", "3GB", "--mode", "train"]
+        whole = self.json_of(run(*compare, "--json"))
+        for i in (3, 1, 2):
+            part = self.json_of(run(*compare, "--shard", f"{i}/3", "--cases", cases, "--json"))
+            self.assertTrue(part["methods"])
+        kept = {path: path.stat().st_mtime_ns for path in cases.iterdir()}
+        self.assertEqual(without_times(self.json_of(run(*compare, "--cases", cases, "--json"))), without_times(whole))
+        self.assertEqual({path: path.stat().st_mtime_ns for path in cases.iterdir()}, kept)  # nothing ran again
+        self.assert_fails(run(*compare, "--shard", "1/2"), 2, "--cases")
+        self.assert_fails(run(*compare, "--seed", 5, "--cases", cases), 2, "another configuration")
+
+    def test_bench_gives_verdicts_a_page_and_can_be_divided(self):
+        out, cases = self.dir / "bench", self.dir / "cases"
+        bench = [PROGRAM, "bench", "--graphs", self.dir / "none", "--experiment", "E4", "--no-progress"]
+        whole = self.json_of(run(*bench, "--out", out, "--json"))
+        (result,) = whole["experiments"]
+        self.assertEqual(result["name"], "E4")
+        self.assertTrue(all(m["verdict"] == "passed" for m in result["measurements"] if m.get("promised")))
+        self.assertIn("E4", (out / "report.html").read_text())
+        for i in (1, 2):
+            self.assert_works(run(*bench, "--cases", cases, "--shard", f"{i}/2"))
+        divided = self.json_of(run(*bench, "--cases", cases, "--json"))
+        self.assertEqual(divided["experiments"][0]["measurements"], result["measurements"])
+        again = self.json_of(run(*bench, "--out", out, "--resume", "--json"))
+        self.assertEqual(again["experiments"][0]["measurements"], result["measurements"])
+        self.assert_fails(run(PROGRAM, "bench", "--experiment", "E0"), 2, "E1 to E8")
 
     def test_usage(self):
         self.assert_fails(run(PROGRAM, "place", SMALL, "--devices", "0"), 2, "0 devices")
