@@ -2,10 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
-#include "base/number_format.h"
 #include "place/explain.h"
+#include "place/training_step.h"
 
 namespace orchard::place {
 namespace {

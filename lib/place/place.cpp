@@ -123,7 +123,7 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
 }
 
 PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
-                   const PlaceProgress& progress, std::optional<int> cuda) {
+                   const PlaceProgress& progress, std::optional<int> cuda, const RefineFile* file) {
   const double begin = Now();
   const Graph& graph = problem.graph;
   Planner planner(problem, options, seed);
@@ -139,7 +139,7 @@ PlaceResult Search(const Problem& problem, const PlaceOptions& options, int thre
   if (portfolio && ExhaustiveMember(problem, result.members)) {
     ExactMember(problem, result.members, result.bound);
   } else if (portfolio) {
-    AddRefined(problem, options, threads, seed, result.members, progress, cuda);
+    AddRefined(problem, options, threads, seed, result.members, progress, cuda, file);
   }
   result.interrupted = StopRequested();
   size_t best = 0;
@@ -159,13 +159,13 @@ void Conclude(const Problem& problem, PlaceResult& result) {
 
 PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& options,
                   int threads, uint64_t seed, const PlaceProgress& progress,
-                  std::optional<int> cuda) {
+                  std::optional<int> cuda, const RefineFile* file) {
   Cluster cluster = given;
   cluster.whole_microseconds = options.compat == Compat::kTf;
   const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   const Problem problem(graph, cluster, memory, MustShare(graph, options),
                         ParsePins(graph, cluster, options.pin));
-  PlaceResult result = Search(problem, options, threads, seed, progress, cuda);
+  PlaceResult result = Search(problem, options, threads, seed, progress, cuda, file);
   const std::optional<int64_t> works = LimitThatWorks(result.members);
   if (!result.best.usable() && works && options.compat == Compat::kNone) {
     ThrowInfeasible(problem, result.members,

@@ -36,7 +36,8 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
 
 // All that `options.algo` tries, with schedules. The best may not fit.
 PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
-                   const PlaceProgress& progress = {}, std::optional<int> cuda = std::nullopt);
+                   const PlaceProgress& progress = {}, std::optional<int> cuda = std::nullopt,
+                   const RefineFile* file = nullptr);
 
 // Of a finished search: throws ImpossibleError when the best does not fit; drops what only it needs
 // of the others; fills in the bounds.
@@ -44,10 +45,10 @@ void Conclude(const Problem& problem, PlaceResult& result);
 
 // Throws ImpossibleError when nothing fits: by how much, what does not fit, and an equal limit for
 // which this finds a placement. `seed` is of `random` and refinement; `cuda`, a device that refines
-// where it can.
+// where it can; `file`, where refinement goes on and leaves its state.
 PlaceResult Place(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
                   int threads, uint64_t seed, const PlaceProgress& progress = {},
-                  std::optional<int> cuda = std::nullopt);
+                  std::optional<int> cuda = std::nullopt, const RefineFile* file = nullptr);
 
 // Where the members of a comparison are kept and found again, and which of them one job makes.
 struct KeptMembers {

@@ -248,7 +248,8 @@ MemoryOptions StepMemory(const PlaceOptions& options) {
 
 TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
                            const PlaceOptions& options, int threads, uint64_t seed,
-                           const PlaceProgress& progress, std::optional<int> cuda) {
+                           const PlaceProgress& progress, std::optional<int> cuda,
+                           const RefineFile* file) {
   if (options.compat != Compat::kNone) {
     throw UsageError("the published programs know no training step", "--step training",
                      "--compat is for --step given");
@@ -270,7 +271,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
       progress(note, done);
     };
   }
-  plan.result = Search(single, options, threads, seed, tell, cuda);
+  plan.result = Search(single, options, threads, seed, tell, cuda, file);
   const std::vector<Candidate> candidates =
       counts.back() > 1 || options.training.recompute == Recompute::kAuto
           ? Candidates(single, plan.result.members, options.algo == Algorithm::kAuto)

@@ -32,7 +32,8 @@ struct TrainingPlan {
 TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
                            const PlaceOptions& options, int threads, uint64_t seed,
                            const PlaceProgress& progress = {},
-                           std::optional<int> cuda = std::nullopt);
+                           std::optional<int> cuda = std::nullopt,
+                           const RefineFile* file = nullptr);
 
 // What memory holds in such a step.
 MemoryOptions StepMemory(const PlaceOptions& options);

@@ -10,6 +10,7 @@
 #include "place/batch_anneal.h"
 #include "place/batch_simulate.h"
 #include "place/refine.h"
+#include "place/refine_file.h"
 
 namespace orchard::place {
 namespace {
@@ -90,7 +91,7 @@ std::vector<int32_t> OrderOf(const Problem& problem, const Candidate& candidate)
 
 void AddRefined(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
                 std::vector<Member>& members, const PlaceProgress& progress,
-                std::optional<int> cuda) {
+                std::optional<int> cuda, const RefineFile* file) {
   if ((options.refine_steps == 0 && options.time_limit <= 0) || !CanRefine(problem)) return;
   const std::vector<const Member*> starts = RefineStarts(members);
   if (starts.empty()) return;
@@ -124,8 +125,11 @@ void AddRefined(const Problem& problem, const PlaceOptions& options, int threads
     order.resize(found.rank.size());
     for (size_t i = 0; i < order.size(); ++i) order[found.rank[i]] = static_cast<int32_t>(i);
   } else {
-    found =
-        Refine(problem, BeginRefine(problem, CandidatesOf(problem, starts), refine), refine, calls);
+    std::optional<RefineState> state = file ? file->Load(problem) : std::nullopt;
+    if (!state) state = BeginRefine(problem, CandidatesOf(problem, starts), refine);
+    if (file) calls.checkpoint = [&](const RefineState& now) { file->Save(now); };
+    found = Refine(problem, std::move(*state), refine, calls);
+    if (file && !StopRequested()) file->Remove();
     order = OrderOf(problem, found);
   }
   refined.result = Evaluate(problem, found.device, order);

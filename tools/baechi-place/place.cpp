@@ -18,6 +18,7 @@
 #include "place/placement.h"
 #include "place/read_graph.h"
 #include "place/refine.h"
+#include "place/refine_file.h"
 #include "place/report.h"
 #include "run/progress.h"
 
@@ -183,7 +184,8 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
   std::filesystem::path output;
   if (options.output) {
     output = *options.output;
-    if (std::filesystem::exists(output) && !context.common.force && !context.common.dry_run)
+    const bool replaces = context.common.force || context.common.resume || context.common.dry_run;
+    if (std::filesystem::exists(output) && !replaces)
       throw UsageError("the file exists", output.string(), "--force replaces it");
   }
   place::PlaceResult result;
@@ -206,12 +208,18 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
         told = done;
       };
       const std::optional<int> cuda = CudaDevice(context);
+      std::optional<place::RefineFile> file;
+      if (directory)
+        file.emplace(directory->path() / "refine.json", ResultKey(context, GraphHash(graph)));
+      if (file && !context.common.resume) file->Remove();
+      const place::RefineFile* kept = file ? &*file : nullptr;
       if (training) {
-        plan = place::PlaceTraining(graph, cluster, settings, Threads(context), seed, note, cuda);
+        plan = place::PlaceTraining(graph, cluster, settings, Threads(context), seed, note, cuda,
+                                    kept);
         result = std::move(plan.result);
         graph = *plan.step;
       } else {
-        result = place::Place(graph, cluster, settings, Threads(context), seed, note, cuda);
+        result = place::Place(graph, cluster, settings, Threads(context), seed, note, cuda, kept);
       }
     }
     cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
@@ -242,7 +250,9 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
     }
     if (result.interrupted) {
       throw InterruptedError("interrupted while refining; the best until then is written",
-                             output.string(), "run again to look for a better one");
+                             output.string(),
+                             directory ? "run again with --resume to go on"
+                                       : "with --out, --resume can go on from there");
     }
     return nlohmann::json::parse(Summary(result, problem, plan).dump());
   });

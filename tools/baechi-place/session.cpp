@@ -49,8 +49,8 @@ double GapOf(place::Time makespan, place::Time bound) {
 }
 
 std::string ResultKey(const cli::Context& context, const std::string& graphs) {
-  constexpr std::string_view kFree[] = {"out",   "threads", "shard",     "cases",
-                                        "graph", "graphs",  "experiment"};
+  constexpr std::string_view kFree[] = {"out",    "threads",    "shard",  "cases", "graph",
+                                        "graphs", "experiment", "output", "trace"};
   std::string key = run::VersionLine() + graphs;
   std::istringstream lines(context.config_toml);
   for (std::string line; std::getline(lines, line);) {

@@ -73,15 +73,13 @@ void Count(const run::Numbers& numbers, Tally& tally) {
 }
 
 run::Table MakespanTable(const Setting& setting, const Results& results, Comm comm) {
-  constexpr Algorithm kShown[] = {
-      Algorithm::kSingle, Algorithm::kExpert, Algorithm::kRoundRobin,
-      Algorithm::kRandom, Algorithm::kMTopo,  Algorithm::kMEtf,
-      Algorithm::kMSct,   Algorithm::kHeft,   Algorithm::kHeftLookahead};
   run::Table table{
       .caption = fmt::format("{} links: makespan in ms, each method with the best of its settings",
                              Name(comm)),
       .columns = {"Graph", "Operators", "Devices"}};
-  for (Algorithm algorithm : kShown) table.columns.emplace_back(Name(algorithm));
+  for (const auto& [label, algorithm] : kAlgorithmNames) {
+    if (algorithm != Algorithm::kAuto) table.columns.emplace_back(label);
+  }
   for (const char* column : {"auto", "lower bound", "best"}) table.columns.emplace_back(column);
   for (const NamedGraph* named : Graphs(setting)) {
     const std::string name = CaseName(named->name, comm);
@@ -89,10 +87,11 @@ run::Table MakespanTable(const Setting& setting, const Results& results, Comm co
                                   static_cast<int64_t>(named->devices)};
     std::string best = "-";
     double least = std::numeric_limits<double>::infinity();
-    for (Algorithm algorithm : kShown) {
-      const double us = results.At(name, Name(algorithm));
+    for (const auto& [label, algorithm] : kAlgorithmNames) {
+      if (algorithm == Algorithm::kAuto) continue;
+      const double us = results.At(name, label);
       row.push_back(Milliseconds(us));
-      if (us < least) best = Name(algorithm);
+      if (us < least) best = label;
       least = std::min(least, std::isfinite(us) ? us : least);
     }
     const double found = results.At(name, "auto");

@@ -24,7 +24,7 @@ PlaceOptions Training(Algorithm algorithm, const Setting& setting) {
   PlaceOptions options;
   options.algo = algorithm;
   options.group = Grouping::kCoplaceCapped;
-  if (algorithm == Algorithm::kAuto) options.group.reset();  // all
+  if (algorithm == Algorithm::kAuto && setting.full) options.group.reset();  // all
   options.mode = Mode::kTrain;
   options.refine_steps = setting.full ? 1000 : 0;
   return options;

@@ -1,7 +1,10 @@
 """baechi-place as a user runs it."""
 import json
 import pathlib
+import signal
+import subprocess
 import tempfile
+import time
 import unittest
 
 from orchard_process import BIN, SOURCE, ProgramTest, run
@@ -215,6 +218,39 @@ class BaechiPlaceTest(ProgramTest):
         again = self.json_of(run(*bench, "--out", out, "--resume", "--json"))
         self.assertEqual(again["experiments"][0]["measurements"], result["measurements"])
         self.assert_fails(run(PROGRAM, "bench", "--experiment", "E0"), 2, "E1 to E8")
+
+    def test_an_interrupted_refinement_goes_on_to_the_same_placement(self):
+        """Signals at whatever moment: what comes out after the last --resume is what comes out without any."""
+        graph = self.dir / "layered.json"
+        self.assert_works(run(PROGRAM, "gen", graph, "--ops", 200, "--width", 10))
+        place = [PROGRAM, "place", graph, "--devices", "3", "--refine-steps", "20000", "--threads", "1", "--no-progress"]
+        self.assert_works(run(*place, "--out", self.dir / "whole"))
+        out, interrupted = self.dir / "parts", 0
+        arguments = [*map(str, place), "--out", str(out)]
+        for attempt in range(50):
+            process = subprocess.Popen(arguments + ["--resume"] * (attempt > 0), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            state = out / "refine.json"
+            before = state.read_text() if state.exists() else None
+            while process.poll() is None and interrupted < 3:
+                if state.exists() and state.read_text() != before:
+                    process.send_signal(signal.SIGTERM)
+                    break
+                time.sleep(0.01)
+            error = process.communicate()[1]
+            if process.returncode == 0:
+                break
+            self.assertEqual(process.returncode, 75, error)
+            self.assertIn("--resume", error)
+            self.assertTrue((out / "placement.json").is_file())
+            interrupted += 1
+        self.assertEqual(process.returncode, 0)
+        self.assertGreaterEqual(interrupted, 1)
+        self.assertFalse((out / "refine.json").exists())
+        whole, parts = (json.loads((self.dir / name / "placement.json").read_text()) for name in ("whole", "parts"))
+        self.assertEqual(parts["assign"], whole["assign"])
+        self.assertEqual(parts["order"], whole["order"])
+        (out / "refine.json").write_text("{}")
+        self.assert_fails(run(*place, "--out", out, "--resume"), 3, "refine.json")
 
     def test_usage(self):
         self.assert_fails(run(PROGRAM, "place", SMALL, "--devices", "0"), 2, "0 devices")
