@@ -18,7 +18,7 @@ inline constexpr cli::EnumName<Level> kLevelNames[] = {{"operator", Level::kOper
                                                        {"layer", Level::kLayer}};
 constexpr auto EnumNames(Level) { return std::span(kLevelNames); }
 
-// A size that is not given is the model's own (docs/methods/baechi-place.md, "Models").
+// A size that is not given is the model's own (docs/methods/baechi-place.md, "Generated models").
 struct ModelOptions {
   std::string preset = "rtx2080";
   Level level = Level::kOperator;

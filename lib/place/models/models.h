@@ -1,5 +1,5 @@
 // The models of the paper and two more, as graphs with analytic costs (analytic_cost.h). What each
-// consists of and its default sizes: docs/methods/baechi-place.md, "Models".
+// consists of and its default sizes: docs/methods/baechi-place.md, "Generated models".
 #pragma once
 
 #include "place/models/model_builder.h"
