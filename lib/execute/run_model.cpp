@@ -86,7 +86,7 @@ void Check(const RunInput& input, const Layout& layout, const std::vector<Device
   result.outputs = placed.outputs;
   result.gradients = placed.gradients;
   if (input.model.empty()) return;
-  const Reference whole = RunTorchScript(input.model, input.program, how.train);
+  const Reference whole = RunTorchScript(input.model, input.program, how.train, devices[0].device);
   std::vector<at::Tensor> gradients;
   for (size_t p = 0; p < input.program.parameters.size() && how.train; ++p) {
     if (input.program.parameters[p].trainable) gradients.push_back(placed.gradients[p]);

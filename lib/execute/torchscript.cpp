@@ -284,15 +284,21 @@ at::Tensor Seed(const at::Tensor& output) {
 
 namespace {
 
-Reference RunWhole(const std::filesystem::path& path, const Program& program, bool train) {
+Reference RunWhole(const std::filesystem::path& path, const Program& program, bool train,
+                   at::Device device) {
   jit::ExtraFilesMap extra;
   jit::Module module = Load(path, extra);
+  module.to(device);
   std::vector<IValue> inputs;
-  for (const at::Tensor& input : program.example_inputs) inputs.emplace_back(input.clone());
+  for (const at::Tensor& input : program.example_inputs)
+    inputs.emplace_back(input.to(device, false, true));
   const at::AutoGradMode mode(train);
   Reference reference;
   CollectTensors(module.forward(std::move(inputs)), reference.outputs);
-  if (!train) return reference;
+  if (!train) {
+    for (at::Tensor& output : reference.outputs) output = output.cpu();
+    return reference;
+  }
   std::map<std::string, at::Tensor> by_name;
   for (const auto& parameter : module.named_parameters()) by_name[parameter.name] = parameter.value;
   std::vector<at::Tensor> roots, seeds, leaves;
@@ -305,15 +311,26 @@ Reference RunWhole(const std::filesystem::path& path, const Program& program, bo
     if (parameter.trainable) leaves.push_back(by_name.at(parameter.name));
   }
   reference.gradients = torch::autograd::grad(roots, leaves, seeds, std::nullopt, false, true);
-  for (at::Tensor& output : reference.outputs) output = output.detach();
+  for (at::Tensor& output : reference.outputs) output = output.detach().cpu();
+  for (at::Tensor& gradient : reference.gradients) {
+    if (gradient.defined()) gradient = gradient.cpu();
+  }
   return reference;
 }
 
 }  // namespace
 
-Reference RunTorchScript(const std::filesystem::path& path, const Program& program, bool train) {
+Reference RunTorchScript(const std::filesystem::path& path, const Program& program, bool train,
+                         c10::Device device) {
+  if (!device.is_cpu()) {
+    try {
+      return RunWhole(path, program, train, device);
+    } catch (const c10::Error&) {
+      // It may name the CPU itself, or be too large for one device.
+    }
+  }
   try {
-    return RunWhole(path, program, train);
+    return RunWhole(path, program, train, c10::Device(c10::kCPU));
   } catch (const c10::Error& error) {
     throw DataError("the model as one fails: " + FirstLine(error.what_without_backtrace()),
                     path.string());

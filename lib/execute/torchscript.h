@@ -1,6 +1,8 @@
 // TorchScript files (.pt, .ts) as programs.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <filesystem>
 #include <vector>
 
@@ -19,11 +21,13 @@ Program ReadTorchScript(const std::filesystem::path& path, const std::vector<Inp
 
 // What the unsplit module returns for the program's example inputs, and, with `train`, the
 // gradients of all trainable parameters of `program` for Seed() of its outputs: an independent
-// answer to compare with.
+// answer to compare with, on the CPU. It is computed on `device`, or where that fails on the CPU:
+// rounding differs between kinds of devices, and turns single units of a ReLU on or off.
 struct Reference {
   std::vector<at::Tensor> outputs, gradients;
 };
-Reference RunTorchScript(const std::filesystem::path& path, const Program& program, bool train);
+Reference RunTorchScript(const std::filesystem::path& path, const Program& program, bool train,
+                         c10::Device device = c10::Device(c10::kCPU));
 
 // Gradient that a training step starts from: of the output itself when it is one number, else of
 // half its mean square.
