@@ -157,7 +157,9 @@ std::string CommandHelp(const ProgramInfo& program, const CommandInfo& command,
     name += flag.name + (flag.value.empty() ? "" : " " + flag.value);
     text += Row(name, flag.help);
   }
-  if (!command.details.empty()) text += "\n" + command.details + "\n";
+  std::istringstream details(command.details);
+  for (std::string line, gap = "\n"; std::getline(details, line); gap.clear())
+    text += gap + (line.size() > kWidth ? Wrap(line, 0) : line) + "\n";
   return text + "\nExample:\n  " + command.example + "\n";
 }
 

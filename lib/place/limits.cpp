@@ -62,19 +62,25 @@ int64_t PeakOf(const Member& member) {
 }  // namespace
 
 std::vector<int64_t> GroupNeeds(const Problem& problem) {
-  std::vector<int64_t> held(problem.ops.groups, 0), largest(problem.ops.groups, 0);
-  std::vector<int64_t> running = problem.sizes.temp;  // scratch and what is not kept of the outputs
-  for (const MemorySizes::Buffer& buffer : problem.sizes.buffers) {
-    if (!buffer.saved) running[buffer.op] += buffer.bytes;
-  }
-  const std::vector<int64_t> resident = problem.sizes.Resident();
+  std::vector<int64_t> saved(problem.ops.size(), 0);  // outputs that are kept
+  std::vector<int64_t> running = problem.sizes.temp;  // scratch, and outputs that are not
+  for (const MemorySizes::Buffer& buffer : problem.sizes.buffers)
+    (buffer.saved ? saved : running)[buffer.op] += buffer.bytes;
+  const int32_t groups = problem.ops.groups;
+  std::vector<int64_t> perm(groups, 0), all_saved(groups, 0), least(groups, INT64_MAX),
+      most(groups, 0);
   for (int32_t i = 0; i < problem.ops.size(); ++i) {
     const int32_t g = problem.ops.group[i];
-    held[g] += resident[i];
-    largest[g] = std::max(largest[g], running[i]);
+    perm[g] += problem.sizes.perm[i];
+    all_saved[g] += saved[i];
+    least[g] = std::min(least[g], running[i]);
+    most[g] = std::max(most[g], saved[i] + running[i]);
   }
-  for (int32_t g = 0; g < problem.ops.groups; ++g) held[g] += largest[g];
-  return held;
+  // While the last operator runs all kept outputs are there; while any runs, at least its own.
+  std::vector<int64_t> needs(groups);
+  for (int32_t g = 0; g < groups; ++g)
+    needs[g] = perm[g] + std::max(all_saved[g] + least[g], most[g]);
+  return needs;
 }
 
 int64_t LeastLimit(const Problem& problem) {

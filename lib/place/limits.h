@@ -11,8 +11,8 @@
 
 namespace orchard::place {
 
-// Of every group: what it holds all the time, and the largest that one of its operators needs while
-// it runs.
+// Of every group, bytes that no order on any device can do without: parameters, and the larger of
+// all kept outputs with what the last operator needs while it runs, and of what any one needs.
 std::vector<int64_t> GroupNeeds(const Problem& problem);
 
 // Bytes that some device needs whatever the placement, with equal limits: the largest group with

@@ -32,7 +32,7 @@ int64_t CopiesOfParameters(const Graph& graph, const MemoryOptions& options) {
 }
 
 // On one device: time and phase in one number, and bytes. At one moment: what ends, what begins,
-// what both begins and ends then.
+// what both begins and ends then, what was held to the end.
 using Change = std::pair<int64_t, int64_t>;
 constexpr int64_t kPhases = 4;
 
@@ -71,8 +71,12 @@ class Replay {
              buffer_end_[b]);
         continue;
       }
-      const Time end = buffer.saved ? schedule_.makespan : buffer_end_[b];
-      Hold(schedule_.device[i], schedule_.start[i], std::max(end, schedule_.end[i]), buffer.bytes);
+      if (buffer.saved) {
+        HoldToTheEnd(schedule_.device[i], schedule_.start[i], buffer.bytes);
+        continue;
+      }
+      Hold(schedule_.device[i], schedule_.start[i], std::max(buffer_end_[b], schedule_.end[i]),
+           buffer.bytes);
     }
     for (Sum& sum : sums_) AddUp(sum);
     return std::move(changes_);
@@ -91,6 +95,13 @@ class Replay {
     if (bytes == 0) return;
     changes_[device].emplace_back(begin * kPhases + 1, bytes);
     changes_[device].emplace_back(end * kPhases + (end == begin ? 2 : 0), -bytes);
+  }
+
+  // Operators without duration may run at the very end, and find it there.
+  void HoldToTheEnd(int32_t device, Time begin, int64_t bytes) {
+    if (bytes == 0) return;
+    changes_[device].emplace_back(begin * kPhases + 1, bytes);
+    changes_[device].emplace_back(schedule_.makespan * kPhases + 3, -bytes);
   }
 
   void Part(int32_t sum, int32_t device, int64_t bytes, Time begin, Time end, Time read) {
@@ -137,7 +148,10 @@ class Replay {
              transfer.start, transfer.end, last);
         continue;
       }
-      if (sizes_.buffers[b].saved) last = schedule_.makespan;
+      if (sizes_.buffers[b].saved) {
+        HoldToTheEnd(transfer.dst, transfer.start, sizes_.copy_bytes[transfer.tensor]);
+        continue;
+      }
       Hold(transfer.dst, transfer.start, last, sizes_.copy_bytes[transfer.tensor]);
     }
   }

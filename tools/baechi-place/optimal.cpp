@@ -119,8 +119,8 @@ void AddOptimal(cli::Program& program) {
   program.Add<OptimalCommandOptions>(
       {.name = "optimal",
        .summary = "finds the best placement of a small graph and proves it, or how close it is",
-       .example = "baechi-place gen small.json --shape fork-join --ops 14 --width 4 && "
-                  "baechi-place optimal small.json --devices 2"},
+       .example = "baechi-place optimal data/graphs/two_towers.onnx --dim batch=32 --dim words=64 "
+                  "--devices 2"},
       RunOptimal);
 }
 

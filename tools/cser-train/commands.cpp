@@ -6,10 +6,10 @@ void AddCommands(cli::Program& program, const TensorRuns& runs) {
   program.Add<sync::SyncTrainOptions>(
       {.name = "train",
        .summary = "trains a network with the ranks that mpirun or srun started",
-       .example = "mpirun -n 4 cser-train train --ratio 64 --out runs/cser",
-       .details =
-           "With --ratio alone gradients and errors get half of the traffic each. Accuracy is that "
-           "of the averaged model."},
+       .example = "cser-train train --ratio 64 --out runs/cser",
+       .details = "As many ranks as mpirun -n 4 or srun starts. With --ratio alone gradients and "
+                  "errors get half of the traffic each. Accuracy is that "
+                  "of the averaged model."},
       runs.train);
   program.Add<SimulateOptions>(
       {.name = "simulate",
