@@ -41,7 +41,7 @@ struct Buffer {
   Buffer() = default;
   Buffer(void* memory, int64_t elements, io::DType type)
       : data(static_cast<std::byte*>(memory)), count(elements), dtype(type) {}
-  template <class T>
+  template <class T>  // NOLINTNEXTLINE(google-explicit-constructor): a view of a view
   Buffer(std::span<T> s) : Buffer(s.data(), s.size(), DTypeOf<T>::value) {}
   int64_t bytes() const { return count * ElementSize(dtype); }
 
@@ -55,8 +55,9 @@ struct ConstBuffer {
   ConstBuffer() = default;
   ConstBuffer(const void* memory, int64_t elements, io::DType type)
       : data(static_cast<const std::byte*>(memory)), count(elements), dtype(type) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): a view of a view
   ConstBuffer(const Buffer& b) : ConstBuffer(b.data, b.count, b.dtype) {}
-  template <class T>
+  template <class T>  // NOLINTNEXTLINE(google-explicit-constructor)
   ConstBuffer(std::span<T> s)
       : ConstBuffer(s.data(), s.size(), DTypeOf<std::remove_const_t<T>>::value) {}
   int64_t bytes() const { return count * ElementSize(dtype); }

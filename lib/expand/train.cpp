@@ -4,8 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/peak_memory.h"
 #include "base/signals.h"
 #include "expand/batches.h"
 #include "expand/evaluate.h"
@@ -38,12 +37,6 @@ using Clock = std::chrono::steady_clock;
 
 double Since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-int64_t PeakMemoryBytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
 }
 
 nn::ScheduleOptions WithWarmup(const TrainScheduleOptions& options, int64_t steps) {

@@ -1,12 +1,12 @@
 #include "place/batch_anneal.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <numeric>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/signals.h"
 #include "base/thread_pool.h"
 #include "place/batch_simulator.h"
@@ -19,10 +19,6 @@ constexpr int kExchanges = 20;              // times that the worst chains are r
 constexpr double kTellEvery = 0.2;          // seconds between calls of `progress`
 constexpr int64_t kArrivalsEvery = 4;       // moves between orders of arrival
 constexpr int32_t kOrderEvery = 2;          // of the batches, one of so many changes the order
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // A chain: its plan, and the moves that it has laid out in its block.
 class BlockChain {
@@ -228,12 +224,12 @@ class BatchAnnealing {
   }
 
   Candidate Run() {
-    const double begin = Now();
+    const double begin = SecondsNow();
     int exchanged = 0;
     double told = 0;
     bool coarse = true;
     for (int64_t done = 0; !StopRequested(); ++done) {
-      const double passed = Now() - begin;
+      const double passed = SecondsNow() - begin;
       double fraction = 0;
       if (options_.batches > 0)
         fraction = static_cast<double>(done) / static_cast<double>(options_.batches);

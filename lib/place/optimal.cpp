@@ -3,19 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "place/exact_search.h"
 #include "place/milp.h"
 
 namespace orchard::place {
 namespace {
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Member NamedMember(const Problem& problem, const char* name, Evaluated result) {
   Member member;
@@ -40,7 +36,7 @@ std::optional<PlaceResult> Portfolio(const Graph& graph, const Cluster& cluster,
 class OptimalPlanner {
  public:
   OptimalPlanner(const Problem& problem, const OptimalOptions& options, OptimalResult& result)
-      : problem_(problem), options_(options), result_(result), begin_(Now()) {}
+      : problem_(problem), options_(options), result_(result), begin_(SecondsNow()) {}
 
   // Whether the search went through everything.
   bool Search(bool more_to_come) {
@@ -55,7 +51,7 @@ class OptimalPlanner {
   }
 
   void Programme() {
-    const double left = options_.time_limit_seconds - (Now() - begin_);
+    const double left = options_.time_limit_seconds - (SecondsNow() - begin_);
     MilpResult found =
         SolveMilp(problem_, result_.place.best.result,
                   {.time_limit_seconds = std::max(left, 0.1), .threads = options_.threads});
@@ -114,7 +110,7 @@ std::string Explain(const Problem& problem, const OptimalResult& result, bool se
 
 OptimalResult FindOptimal(const Graph& graph, const Cluster& given, const OptimalOptions& options,
                           const std::function<void(std::string_view)>& progress) {
-  const double begin = Now();
+  const double begin = SecondsNow();
   OptimalResult result;
   std::string refusal;
   if (std::optional<PlaceResult> start = Portfolio(graph, given, options, refusal)) {
@@ -144,7 +140,7 @@ OptimalResult FindOptimal(const Graph& graph, const Cluster& given, const Optima
   }
   result.proven = searched || planner.solved() || planner.Makespan() <= result.place.bound.value();
   result.explanation = Explain(problem, result, searched, planner.solved());
-  result.place.seconds = Now() - begin;
+  result.place.seconds = SecondsNow() - begin;
   return result;
 }
 

@@ -1,9 +1,9 @@
 #include "place/order_search.h"
 
 #include <algorithm>
-#include <chrono>
 #include <tuple>
 
+#include "base/clock.h"
 #include "place/levels.h"
 
 namespace orchard::place {
@@ -156,9 +156,7 @@ bool SearchBudget::Spend() {
   constexpr int64_t kBetweenLooks = 1024;
   if (--nodes < 0) return false;
   if (nodes % kBetweenLooks != 0) return true;
-  const double now =
-      std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  if (now > deadline) nodes = 0;
+  if (SecondsNow() > deadline) nodes = 0;
   return true;
 }
 

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <utility>
 
+#include "place/pdlp_arrays.h"
 #include "place/pdlp_solver.h"
 
 namespace orchard::place {
@@ -10,37 +12,9 @@ class CpuMachine : public PdlpMachine {
   CpuMachine(const ScaledProgramme& scaled, const PdlpControl& control,
              const std::vector<double>& z, const std::vector<double>& y, int threads)
       : pool_(std::max(1, threads)), control_(control) {
-    const LinearProgramme& lp = scaled.programme;
-    args_.rows = lp.rows.size();
-    args_.columns = lp.columns();
-    args_.row_begin = lp.rows.begin.data();
-    args_.row_index = lp.rows.index.data();
-    args_.row_value = lp.rows.value.data();
-    args_.column_begin = scaled.columns.begin.data();
-    args_.column_index = scaled.columns.index.data();
-    args_.column_value = scaled.columns.value.data();
-    args_.cost = lp.cost.data();
-    args_.lower = lp.lower.data();
-    args_.upper = lp.upper.data();
-    args_.rhs = lp.rhs.data();
-    args_.row_scale = scaled.row_scale.data();
-    args_.column_scale = scaled.column_scale.data();
-    const std::vector<double> no_columns(z.size(), 0), no_rows(y.size(), 0);
-    args_.z[0] = Keep(z);
-    args_.z[1] = Keep(z);
-    args_.y[0] = Keep(y);
-    args_.y[1] = Keep(y);
-    args_.az[0] = Keep(no_rows);
-    args_.az[1] = Keep(no_rows);
-    args_.z_sum = Keep(no_columns);
-    args_.y_sum = Keep(no_rows);
-    args_.z_average = Keep(no_columns);
-    args_.y_average = Keep(no_rows);
-    args_.az_measured = Keep(no_rows);
-    args_.z_restart = Keep(z);
-    args_.y_restart = Keep(y);
-    args_.partial =
-        Keep(std::vector<double>(3 * (PdlpChunks(args_.rows) + PdlpChunks(args_.columns)), 0));
+    SetPdlpArrays(
+        scaled, z, y, [](const auto& values) { return values.data(); },
+        [this](std::vector<double> values) { return Keep(std::move(values)); }, args_);
     args_.control = &control_;
     args_.facts = &facts_;
   }

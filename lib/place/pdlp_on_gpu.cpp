@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cuda/place/pdlp.h"
+#include "place/pdlp_arrays.h"
 #endif
 
 namespace orchard::place {
@@ -33,37 +34,8 @@ class GpuMachine : public PdlpMachine {
              const std::vector<double>& z, const std::vector<double>& y, int device) {
     Check(cudaSetDevice(device), "cudaSetDevice");
     Check(cudaStreamCreate(&stream_), "cudaStreamCreate");
-    const LinearProgramme& lp = scaled.programme;
-    args_.rows = lp.rows.size();
-    args_.columns = lp.columns();
-    args_.row_begin = Upload(lp.rows.begin);
-    args_.row_index = Upload(lp.rows.index);
-    args_.row_value = Upload(lp.rows.value);
-    args_.column_begin = Upload(scaled.columns.begin);
-    args_.column_index = Upload(scaled.columns.index);
-    args_.column_value = Upload(scaled.columns.value);
-    args_.cost = Upload(lp.cost);
-    args_.lower = Upload(lp.lower);
-    args_.upper = Upload(lp.upper);
-    args_.rhs = Upload(lp.rhs);
-    args_.row_scale = Upload(scaled.row_scale);
-    args_.column_scale = Upload(scaled.column_scale);
-    const std::vector<double> no_columns(z.size(), 0), no_rows(y.size(), 0);
-    args_.z[0] = Upload(z);
-    args_.z[1] = Upload(z);
-    args_.y[0] = Upload(y);
-    args_.y[1] = Upload(y);
-    args_.az[0] = Upload(no_rows);
-    args_.az[1] = Upload(no_rows);
-    args_.z_sum = Upload(no_columns);
-    args_.y_sum = Upload(no_rows);
-    args_.z_average = Upload(no_columns);
-    args_.y_average = Upload(no_rows);
-    args_.az_measured = Upload(no_rows);
-    args_.z_restart = Upload(z);
-    args_.y_restart = Upload(y);
-    args_.partial =
-        Upload(std::vector<double>(3 * (PdlpChunks(args_.rows) + PdlpChunks(args_.columns)), 0));
+    const auto upload = [this](const auto& values) { return Upload(values); };
+    SetPdlpArrays(scaled, z, y, upload, upload, args_);
     args_.control = Upload(std::vector<PdlpControl>{control});
     args_.facts = Upload(std::vector<PdlpFacts>(1));
   }

@@ -1,9 +1,9 @@
 #include "place/pdlp_solver.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "base/clock.h"
 #include "base/signals.h"
 
 namespace orchard::place {
@@ -14,10 +14,6 @@ constexpr int kBetweenChecks = 64;  // attempts
 // many attempts as this part of all.
 constexpr double kSufficient = 0.2, kNecessary = 0.8, kArtificial = 0.36;
 constexpr double kOmegaMemory = 0.5;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 double Norm(const std::vector<double>& v) {
   double sum = 0;
@@ -40,7 +36,7 @@ class PdlpLoop {
     machine_->Restart(PdlpPoint::kCurrent);
     double before = at_restart;
     int64_t since = 0;
-    const double begin = Now();
+    const double begin = SecondsNow();
     while (true) {
       machine_->Iterate(kBetweenChecks);
       result_.attempts += kBetweenChecks;
@@ -52,7 +48,7 @@ class PdlpLoop {
       // Without an accepted step there is no average, and its error is no number.
       const PdlpPoint better = average < current ? PdlpPoint::kAverage : PdlpPoint::kCurrent;
       if (result_.attempts >= options_.max_attempts || StopRequested() ||
-          Now() - begin > options_.time_limit_seconds) {
+          SecondsNow() - begin > options_.time_limit_seconds) {
         Error(machine_->Measure(better));
         return Result(better);
       }

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/number_format.h"
 #include "base/signals.h"
@@ -27,10 +27,6 @@ constexpr uint64_t kRandomSeeds = 20;      // whose mean stands for a random pla
 constexpr int64_t kMaxExactNodes = 20000;  // of branch and bound that auto spends on small graphs
 constexpr int64_t kMaxExhaustive = 4000;   // placements that auto tries one by one before annealing
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 std::vector<Member> RunRecipes(Planner& planner, const std::vector<Recipe>& recipes, int threads,
                                const PlaceProgress& progress) {
   for (const Recipe& recipe : recipes) planner.Prepare(recipe);
@@ -46,13 +42,13 @@ std::vector<Member> RunRecipes(Planner& planner, const std::vector<Recipe>& reci
 bool ExhaustiveMember(const Problem& problem, std::vector<Member>& members) {
   const int64_t affordable = kMaxExhaustive * 1000 / problem.ops.size();
   if (!CountPlacements(problem, std::min(kMaxExhaustive, affordable))) return false;
-  const double begin = Now();
+  const double begin = SecondsNow();
   Member member;
   member.name = "exhaustive";
   member.algorithm = Algorithm::kAuto;
   member.result = TryAll(problem);
   CountBytes(problem, member);
-  member.seconds = Now() - begin;
+  member.seconds = SecondsNow() - begin;
   members.push_back(std::move(member));
   return true;
 }
@@ -60,7 +56,7 @@ bool ExhaustiveMember(const Problem& problem, std::vector<Member>& members) {
 // Searches the orders of a small graph, too: a better member, or a bound. Nodes, not time, limit
 // it.
 void ExactMember(const Problem& problem, std::vector<Member>& members, LowerBound& bound) {
-  const double begin = Now();
+  const double begin = SecondsNow();
   Time incumbent = kNever;
   for (const Member& member : members) {
     if (member.usable()) incumbent = std::min(incumbent, member.result.schedule.makespan);
@@ -74,7 +70,7 @@ void ExactMember(const Problem& problem, std::vector<Member>& members, LowerBoun
   member.algorithm = Algorithm::kAuto;
   member.result = std::move(*found.best);
   CountBytes(problem, member);
-  member.seconds = Now() - begin;
+  member.seconds = SecondsNow() - begin;
   members.push_back(std::move(member));
 }
 
@@ -124,7 +120,7 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
 
 PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
                    const PlaceProgress& progress, std::optional<int> cuda, const RefineFile* file) {
-  const double begin = Now();
+  const double begin = SecondsNow();
   const Graph& graph = problem.graph;
   Planner planner(problem, options, seed);
   const bool portfolio = options.algo == Algorithm::kAuto;
@@ -147,7 +143,7 @@ PlaceResult Search(const Problem& problem, const PlaceOptions& options, int thre
     if (Better(result.members[k], result.members[best])) best = k;
   }
   result.best = result.members[best];
-  result.seconds = Now() - begin;
+  result.seconds = SecondsNow() - begin;
   return result;
 }
 

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <mutex>
 #include <numeric>
 #include <tuple>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/number_format.h"
 #include "base/thread_pool.h"
@@ -20,10 +20,6 @@ namespace orchard::place {
 namespace {
 
 constexpr size_t kCandidates = 8;  // placements of one micro-batch that are tried with several
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // A placement of the forward operators, and the order in which they ran with one micro-batch.
 struct Candidate {
@@ -194,7 +190,7 @@ Problem MakeProblem(const Graph& step, const Cluster& cluster, const PlaceOption
 void Recomputed(const Graph& forward, const Problem& single, const Candidate& candidate,
                 int32_t count, const PlaceOptions& options, const Cluster& cluster,
                 TrainingPlan& plan) {
-  const double from = Now();
+  const double from = SecondsNow();
   const auto run = [&](const RecomputeSegments& segments, std::shared_ptr<const Graph>& step) {
     StepOptions how = options.training.ForStep(options.optimizer, count);
     how.recompute = segments;
@@ -213,7 +209,7 @@ void Recomputed(const Graph& forward, const Problem& single, const Candidate& ca
       member.result = trial.result;
     }
     CountBytes(problem, member);
-    member.seconds = Now() - from;
+    member.seconds = SecondsNow() - from;
     return member;
   };
   std::shared_ptr<const Graph> step;
@@ -225,9 +221,9 @@ void Recomputed(const Graph& forward, const Problem& single, const Candidate& ca
       !plan.result.best.usable() ||
       without.result.schedule.makespan < plan.result.best.result.schedule.makespan;
   if (without.usable() || !could_win) return;
-  std::vector<uint8_t> over;
+  std::vector<uint8_t> over(cluster.size());
   for (int32_t d = 0; d < cluster.size(); ++d)
-    over.push_back(without.result.memory.peak[d] > cluster.devices[d].memory);
+    over[d] = without.result.memory.peak[d] > cluster.devices[d].memory;
   FitByRecomputing(single, candidate.device, over, [&](const RecomputeSegments& segments) {
     Member member = run(segments, step);
     if (!member.usable() || !faster(member)) return member.usable();
@@ -254,7 +250,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
     throw UsageError("the published programs know no training step", "--step training",
                      "--compat is for --step given");
   }
-  const double begin = Now();
+  const double begin = SecondsNow();
   const std::vector<int32_t> counts = options.training.MicrobatchCounts();
   TrainingPlan plan;
   const auto build = [&](int32_t count) {
@@ -285,7 +281,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
   std::shared_ptr<const Graph> last = plan.step;  // what needs least memory
   for (int32_t count : counts) {
     if (count == 1 || candidates.empty()) continue;
-    const double from = Now();
+    const double from = SecondsNow();
     std::shared_ptr<const Graph> step = build(count);
     const Problem problem = MakeProblem(*step, cluster, options);
     const std::vector<Trial> trials =
@@ -300,7 +296,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
       member.limit_free = trial.candidate->limit_free && !trial.as_planned;
       member.result = trial.result;
       CountBytes(problem, member);
-      member.seconds = Now() - from;
+      member.seconds = SecondsNow() - from;
       members.push_back(std::move(member));
     }
     const Member& member = members[0];
@@ -325,7 +321,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
   if (!plan.result.best.usable())
     ThrowInfeasible(MakeProblem(*last, cluster, options), plan.result.members);
   Conclude(MakeProblem(*plan.step, cluster, options), plan.result);
-  plan.result.seconds = Now() - begin;
+  plan.result.seconds = SecondsNow() - begin;
   return plan;
 }
 

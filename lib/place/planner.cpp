@@ -1,10 +1,10 @@
 #include "place/planner.h"
 
 #include <algorithm>
-#include <chrono>
 #include <set>
 #include <tuple>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/philox.h"
 #include "place/contiguous.h"
@@ -22,14 +22,10 @@ namespace {
 constexpr size_t kMaxHighsEdges = 50000;  // beyond, PDLP solves the programme
 constexpr int kMemoryTries = 5;           // plans with ever smaller limits, before giving up
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 }  // namespace
 
 Member Planner::Run(const Recipe& recipe) const {
-  const double begin = Now();
+  const double begin = SecondsNow();
   Member member;
   member.name = recipe.Label();
   member.algorithm = recipe.algorithm;
@@ -40,7 +36,7 @@ Member Planner::Run(const Recipe& recipe) const {
     Fixed(recipe, member);
   }
   CountBytes(problem_, member);
-  member.seconds = Now() - begin;
+  member.seconds = SecondsNow() - begin;
   return member;
 }
 
@@ -128,14 +124,14 @@ void Planner::RestorePins(std::vector<int32_t>& device) const {
 void Planner::PlanTasks(const Recipe& recipe, Member& member) const {
   const TaskGraph& tasks = cache_.Get(recipe);
   const GroupFacts facts = FactsOf(tasks);
-  const double begin = Now();
+  const double begin = SecondsNow();
   if (recipe.algorithm == Algorithm::kMSct) FindFavourites(tasks, member);
   Cluster limited = problem_.cluster;
   bool first = true;
   member.placed = false;
   for (int attempt = 0; attempt < kMemoryTries; ++attempt) {
     const Schedule plan = Plan(recipe, tasks, limited, facts, member);
-    if (first) member.plan_seconds = Now() - begin;
+    if (first) member.plan_seconds = SecondsNow() - begin;
     if (!plan.complete()) break;
     Expanded expanded = Expand(problem_, tasks, plan);
     RestorePins(expanded.device);

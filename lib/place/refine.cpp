@@ -1,10 +1,10 @@
 #include "place/refine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <mutex>
 
+#include "base/clock.h"
 #include "base/signals.h"
 #include "base/thread_pool.h"
 
@@ -13,10 +13,6 @@ namespace {
 
 constexpr int64_t kPoll = 64;       // steps between looks at the clock
 constexpr double kTellEvery = 0.2;  // seconds between calls of `progress`
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // The best of all chains; the first of equal ones.
 const ChainState& Best(const RefineState& state) {
@@ -38,7 +34,7 @@ class Annealing {
         calls_(calls),
         threads_(std::clamp<int>(options.threads, 1, static_cast<int>(state_.chains.size()))),
         before_(state_.seconds),
-        begin_(Now()) {}
+        begin_(SecondsNow()) {}
 
   Candidate Run() {
     ThreadPool pool(threads_);
@@ -47,7 +43,7 @@ class Annealing {
                    [&](int64_t k) { Round(static_cast<int32_t>(k)); });
       if (StopRequested()) break;  // the state of a round that was cut short is not a checkpoint
       ++state_.round;
-      state_.seconds = before_ + Now() - begin_;
+      state_.seconds = before_ + SecondsNow() - begin_;
       if (calls_.checkpoint) calls_.checkpoint(state_);
     }
     return Best(state_).best;
@@ -61,11 +57,11 @@ class Annealing {
                   last = options_.steps * (state_.round + 1) / kRefineRounds;
     const auto chains = static_cast<double>(state_.chains.size());
     const double share = options_.seconds / kRefineRounds / std::ceil(chains / threads_);
-    const double begin = Now();
+    const double begin = SecondsNow();
     double fraction = 0;
     for (int64_t step = first; options_.steps == 0 || step < last; ++step) {
       if ((step - first) % kPoll == 0) {
-        const double passed = Now() - begin;
+        const double passed = SecondsNow() - begin;
         if (StopRequested() || (options_.seconds > 0 && passed >= share)) break;
         if (options_.seconds > 0) fraction = (state_.round + passed / share) / kRefineRounds;
         Tell(chain.state().best_cost, kPoll);
@@ -83,7 +79,7 @@ class Annealing {
     const std::lock_guard lock(mutex_);
     progress_.steps += steps;
     if (cost.excess == 0) progress_.best = std::min(progress_.best, cost.makespan);
-    const double now = Now();
+    const double now = SecondsNow();
     if (now - told_ < kTellEvery) return;
     told_ = now;
     progress_.seconds = before_ + now - begin_;

@@ -1,10 +1,10 @@
 #include "place/refine_members.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/number_format.h"
 #include "base/signals.h"
 #include "place/batch_anneal.h"
@@ -14,10 +14,6 @@
 
 namespace orchard::place {
 namespace {
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Where chains begin: the three best members and a single device.
 std::vector<const Member*> RefineStarts(const std::vector<Member>& members) {
@@ -95,7 +91,7 @@ void AddRefined(const Problem& problem, const PlaceOptions& options, int threads
   if ((options.refine_steps == 0 && options.time_limit <= 0) || !CanRefine(problem)) return;
   const std::vector<const Member*> starts = RefineStarts(members);
   if (starts.empty()) return;
-  const double begin = Now();
+  const double begin = SecondsNow();
   RefineOptions refine{.seed = seed, .threads = threads};
   refine.seconds = options.time_limit;
   refine.steps = options.time_limit > 0 ? 0 : options.refine_steps;
@@ -134,7 +130,7 @@ void AddRefined(const Problem& problem, const PlaceOptions& options, int threads
   }
   refined.result = Evaluate(problem, found.device, order);
   CountBytes(problem, refined);
-  refined.seconds = Now() - begin;
+  refined.seconds = SecondsNow() - begin;
   members.push_back(std::move(refined));
 }
 

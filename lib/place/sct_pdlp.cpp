@@ -1,8 +1,8 @@
 #include "place/sct_pdlp.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/clock.h"
 #include "place/levels.h"
 
 namespace orchard::place {
@@ -11,10 +11,6 @@ namespace {
 constexpr double kTieWeight = 1e-7;  // of saved communication against the makespan, as with HiGHS
 constexpr double kMakespan = 1000;   // times are scaled so that the matching's makespan is this
 constexpr int kRounds = 3;  // each with a tenth of the tolerance, while the gap is too large
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 class SctContraction {
  public:
@@ -189,7 +185,7 @@ class SctContraction {
 
 SctPdlp SolveSctPdlp(const TaskGraph& tasks, const Cluster& cluster,
                      const SctPdlpOptions& options) {
-  const double begin = Now();
+  const double begin = SecondsNow();
   const SctContraction graph(tasks, cluster);
   SctPdlp result;
   std::vector<double> x(tasks.edges.size(), 0), start;
@@ -221,7 +217,7 @@ SctPdlp SolveSctPdlp(const TaskGraph& tasks, const Cluster& cluster,
   graph.Begin(x, scale, z, y);
   PdlpOptions pdlp{.threads = options.threads, .gpu = options.gpu};
   for (int round = 0; round < kRounds; ++round, pdlp.tolerance /= 10) {
-    pdlp.time_limit_seconds = options.time_limit_seconds - (Now() - begin);
+    pdlp.time_limit_seconds = options.time_limit_seconds - (SecondsNow() - begin);
     PdlpResult solved = SolvePdlp(lp, pdlp, z, y);
     x = graph.Feasible(solved.z);
     makespan = graph.LongestPath(x, start);

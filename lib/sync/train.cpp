@@ -2,8 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -16,6 +14,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/logging.h"
+#include "base/peak_memory.h"
 #include "base/signals.h"
 #include "run/progress.h"
 #include "run/trace.h"
@@ -32,12 +31,6 @@ using Clock = std::chrono::steady_clock;
 
 double Since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-int64_t PeakMemoryBytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
 }
 
 // The first tensor with an element that is not finite; empty where there is none.
