@@ -36,7 +36,7 @@ int64_t Bisect(int64_t least, int64_t works, double precision,
   return works;
 }
 
-bool QuickFits(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed) {
+bool QuickFits(const Problem& problem, const PlaceOptions& options, const SearchContext& context) {
   PlaceOptions quick = options;
   quick.lp = LpSolver::kNone;
   std::vector<Recipe> recipes;
@@ -45,12 +45,12 @@ bool QuickFits(const Problem& problem, const PlaceOptions& options, int threads,
     for (const Recipe& recipe : RecipesOf(problem.graph, algorithm, quick, true))
       recipes.push_back(recipe);
   }
-  Planner planner(problem, quick, seed);
+  Planner planner(problem, quick, context.seed);
   for (const Recipe& recipe : recipes) planner.Prepare(recipe);
   std::vector<uint8_t> usable(recipes.size(), 0);
-  ThreadPool(std::max(1, threads)).ForEach(static_cast<int64_t>(recipes.size()), [&](int64_t k) {
-    usable[k] = planner.Run(recipes[k]).usable();
-  });
+  ThreadPool(std::max(1, context.threads))
+      .ForEach(static_cast<int64_t>(recipes.size()),
+               [&](int64_t k) { usable[k] = planner.Run(recipes[k]).usable(); });
   return std::find(usable.begin(), usable.end(), 1) != usable.end();
 }
 
@@ -91,20 +91,19 @@ int64_t LeastLimit(const Problem& problem) {
                   *std::max_element(needs.begin(), needs.end()));
 }
 
-int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options, int threads,
-                           uint64_t seed, int64_t works) {
+int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options,
+                           const SearchContext& context, int64_t works) {
   const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   const std::vector<int32_t> share = MustShare(problem.graph, options);
   const std::vector<int32_t> pin = ParsePins(problem.graph, problem.cluster, options.pin);
   return Bisect(LeastLimit(problem), works, kQuickPrecision, [&](int64_t limit) {
     const Problem limited(problem.graph, WithLimit(problem.cluster, limit), memory, share, pin);
-    return QuickFits(limited, options, threads, seed);
+    return QuickFits(limited, options, context);
   });
 }
 
 LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
-                       int count, int threads, uint64_t seed,
-                       const std::function<void(std::string_view)>& progress) {
+                       int count, const SearchContext& context) {
   LimitSweep sweep;
   std::vector<LimitPoint> known;  // all placements that were found
   const auto problem_at = [&](int64_t limit) {
@@ -112,15 +111,21 @@ LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOp
                    {options.mode, options.optimizer, options.allocator_rounding},
                    MustShare(graph, options), ParsePins(graph, cluster, options.pin));
   };
+  SearchContext quiet = context;
+  quiet.progress = {};
+  int64_t placed = 0;
   const auto place = [&](int64_t limit) {
     const Problem problem = problem_at(limit);
-    const Member best = Search(problem, options, threads, seed).best;
+    const Member best = Search(problem, options, quiet).best;
     const Time makespan = best.result.schedule.makespan;
     if (best.usable()) known.push_back({limit, makespan, PeakOf(best), best.name});
-    if (progress) {
-      progress(fmt::format(
-          "{}: {}", limit == INT64_MAX ? "no limit" : FormatBytes(static_cast<uint64_t>(limit)),
-          best.usable() ? FormatDuration(ToSeconds(makespan)) : "nothing fits"));
+    ++placed;
+    if (context.progress) {
+      context.progress(
+          fmt::format("{}: {}",
+                      limit == INT64_MAX ? "no limit" : FormatBytes(static_cast<uint64_t>(limit)),
+                      best.usable() ? FormatDuration(ToSeconds(makespan)) : "nothing fits"),
+          placed);
     }
     return best.usable();
   };

@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "place/place.h"
@@ -22,8 +20,8 @@ int64_t LeastLimit(const Problem& problem);
 // A smallest equal limit at which the fast methods of the portfolio (no linear programme, no
 // refinement) find a placement, by bisection between LeastLimit and `works`, to 2 %. `works` is one
 // at which they do. Placing with `auto` and that limit succeeds.
-int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options, int threads,
-                           uint64_t seed, int64_t works);
+int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options,
+                           const SearchContext& context, int64_t works);
 
 // What is possible at one limit.
 struct LimitPoint {
@@ -43,7 +41,6 @@ struct LimitSweep {
 // between it and the one that no longer binds. Throws ImpossibleError when not even unlimited
 // devices do.
 LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
-                       int count, int threads, uint64_t seed,
-                       const std::function<void(std::string_view)>& progress = {});
+                       int count, const SearchContext& context = {});
 
 }  // namespace orchard::place

@@ -24,9 +24,10 @@ Member NamedMember(const Problem& problem, const char* name, Evaluated result) {
 
 // The portfolio's answer; nothing where it finds none, and then why.
 std::optional<PlaceResult> Portfolio(const Graph& graph, const Cluster& cluster,
-                                     const OptimalOptions& options, std::string& refusal) {
+                                     const OptimalOptions& options, const SearchContext& context,
+                                     std::string& refusal) {
   try {
-    return Place(graph, cluster, options.place, options.threads, options.seed);
+    return Place(graph, cluster, options.place, context);
   } catch (const ImpossibleError& error) {
     refusal = error.what();
     return std::nullopt;
@@ -50,11 +51,10 @@ class OptimalPlanner {
     return found.finished;
   }
 
-  void Programme() {
+  void Programme(int threads) {
     const double left = options_.time_limit_seconds - (SecondsNow() - begin_);
-    MilpResult found =
-        SolveMilp(problem_, result_.place.best.result,
-                  {.time_limit_seconds = std::max(left, 0.1), .threads = options_.threads});
+    MilpResult found = SolveMilp(problem_, result_.place.best.result,
+                                 {.time_limit_seconds = std::max(left, 0.1), .threads = threads});
     if (!found.built) return;
     result_.binaries = found.binaries;
     Prove(std::min(found.bound, Makespan()));
@@ -109,17 +109,20 @@ std::string Explain(const Problem& problem, const OptimalResult& result, bool se
 }  // namespace
 
 OptimalResult FindOptimal(const Graph& graph, const Cluster& given, const OptimalOptions& options,
-                          const std::function<void(std::string_view)>& progress) {
+                          const SearchContext& context) {
   const double begin = SecondsNow();
   OptimalResult result;
   std::string refusal;
-  if (std::optional<PlaceResult> start = Portfolio(graph, given, options, refusal)) {
+  if (std::optional<PlaceResult> start = Portfolio(graph, given, options, context, refusal)) {
     result.place = std::move(*start);
   }
   const Problem problem(
       graph, given, {options.place.mode, options.place.optimizer, options.place.allocator_rounding},
       MustShare(graph, options.place), ParsePins(graph, given, options.place.pin));
   OptimalPlanner planner(problem, options, result);
+  const auto tell = [&](const char* note) {
+    if (context.progress) context.progress(note, 0);
+  };
   if (!refusal.empty()) {
     result.place.bound = ComputeLowerBound(problem.ops, problem.cluster, problem.sizes.Resident());
     result.place.regime = FindSctRegime(problem.ops, problem.cluster);
@@ -127,15 +130,15 @@ OptimalResult FindOptimal(const Graph& graph, const Cluster& given, const Optima
   const bool parallel = problem.cluster.comm == Comm::kParallel;
   bool searched = false;
   if (planner.Makespan() > result.place.bound.value()) {
-    if (progress) progress("searching");
+    tell("searching");
     searched = planner.Search(parallel && refusal.empty());
     if (planner.Makespan() == kNever) {
       if (!searched) throw ImpossibleError(refusal, "");
       throw ImpossibleError("no placement fits: all were tried", "", "more devices or memory");
     }
     if (!searched && parallel) {
-      if (progress) progress("integer programme");
-      planner.Programme();
+      tell("integer programme");
+      planner.Programme(context.threads);
     }
   }
   result.proven = searched || planner.solved() || planner.Makespan() <= result.place.bound.value();

@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <string_view>
 
 #include "place/place.h"
 
@@ -13,8 +11,6 @@ namespace orchard::place {
 struct OptimalOptions {
   PlaceOptions place;              // groups, memory, pins, and the portfolio that is the start
   double time_limit_seconds = 60;  // of search and programme together
-  int threads = 1;
-  uint64_t seed = 0;
 };
 
 struct OptimalResult {
@@ -28,6 +24,6 @@ struct OptimalResult {
 // The portfolio, then branch and bound over placements and orders, then, with parallel links, the
 // mixed-integer programme. Throws ImpossibleError when nothing fits.
 OptimalResult FindOptimal(const Graph& graph, const Cluster& cluster, const OptimalOptions& options,
-                          const std::function<void(std::string_view)>& progress = {});
+                          const SearchContext& context = {});
 
 }  // namespace orchard::place

@@ -28,7 +28,7 @@ constexpr int64_t kMaxExactNodes = 20000;  // of branch and bound that auto spen
 constexpr int64_t kMaxExhaustive = 4000;   // placements that auto tries one by one before annealing
 
 std::vector<Member> RunRecipes(Planner& planner, const std::vector<Recipe>& recipes, int threads,
-                               const PlaceProgress& progress) {
+                               const PlaceProgress& progress = {}) {
   for (const Recipe& recipe : recipes) planner.Prepare(recipe);
   std::vector<Member> members(recipes.size());
   ThreadPool(std::max(1, threads)).ForEach(static_cast<int64_t>(recipes.size()), [&](int64_t k) {
@@ -118,11 +118,11 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
   return result;
 }
 
-PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
-                   const PlaceProgress& progress, std::optional<int> cuda, const RefineFile* file) {
+PlaceResult Search(const Problem& problem, const PlaceOptions& options,
+                   const SearchContext& context) {
   const double begin = SecondsNow();
   const Graph& graph = problem.graph;
-  Planner planner(problem, options, seed);
+  Planner planner(problem, options, context.seed);
   const bool portfolio = options.algo == Algorithm::kAuto;
   if (options.algo == Algorithm::kExpert && !HasExpert(graph))
     throw UsageError("the graph states no expert placement", "--algo expert");
@@ -130,12 +130,12 @@ PlaceResult Search(const Problem& problem, const PlaceOptions& options, int thre
   result.members = RunRecipes(
       planner,
       portfolio ? Portfolio(graph, options) : RecipesOf(graph, options.algo, options, false),
-      threads, progress);
+      context.threads, context.progress);
   result.bound = ComputeLowerBound(problem.ops, problem.cluster, problem.sizes.Resident());
   if (portfolio && ExhaustiveMember(problem, result.members)) {
     ExactMember(problem, result.members, result.bound);
   } else if (portfolio) {
-    AddRefined(problem, options, threads, seed, result.members, progress, cuda, file);
+    AddRefined(problem, options, context, result.members);
   }
   result.interrupted = StopRequested();
   size_t best = 0;
@@ -154,18 +154,16 @@ void Conclude(const Problem& problem, PlaceResult& result) {
 }
 
 PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& options,
-                  int threads, uint64_t seed, const PlaceProgress& progress,
-                  std::optional<int> cuda, const RefineFile* file) {
+                  const SearchContext& context) {
   Cluster cluster = given;
   cluster.whole_microseconds = options.compat == Compat::kTf;
   const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   const Problem problem(graph, cluster, memory, MustShare(graph, options),
                         ParsePins(graph, cluster, options.pin));
-  PlaceResult result = Search(problem, options, threads, seed, progress, cuda, file);
+  PlaceResult result = Search(problem, options, context);
   const std::optional<int64_t> works = LimitThatWorks(result.members);
   if (!result.best.usable() && works && options.compat == Compat::kNone) {
-    ThrowInfeasible(problem, result.members,
-                    SmallestQuickLimit(problem, options, threads, seed, *works));
+    ThrowInfeasible(problem, result.members, SmallestQuickLimit(problem, options, context, *works));
   }
   Conclude(problem, result);
   return result;
@@ -199,8 +197,8 @@ Member MeanMember(const std::vector<Member>& runs) {
 
 }  // namespace
 
-std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, int threads,
-                           uint64_t seed, const KeptMembers& kept) {
+std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options,
+                           const SearchContext& context, const KeptMembers& kept) {
   std::vector<Recipe> recipes;
   for (const auto& [name, algorithm] : kAlgorithmNames) {
     if (algorithm == Algorithm::kAuto || algorithm == Algorithm::kRandom) continue;
@@ -220,8 +218,8 @@ std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, 
       index.push_back(k);
     }
   }
-  Planner planner(problem, options, seed);
-  std::vector<Member> made = RunRecipes(planner, wanted, threads, {}), best;
+  Planner planner(problem, options, context.seed);
+  std::vector<Member> made = RunRecipes(planner, wanted, context.threads), best;
   for (size_t k = 0; k < made.size(); ++k) {
     kept.store.Save(wanted[k].Label(), NumbersOf(made[k]));
     all[index[k]] = std::move(made[k]);
@@ -237,7 +235,7 @@ std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, 
   }
   std::vector<Member> random;
   for (uint64_t k = 0; k < kRandomSeeds; ++k)
-    random.push_back(Planner(problem, options, seed + k).Run({Algorithm::kRandom}));
+    random.push_back(Planner(problem, options, context.seed + k).Run({Algorithm::kRandom}));
   const auto at = std::find_if(best.begin(), best.end(), [](const Member& member) {
     return member.algorithm > Algorithm::kRandom;
   });

@@ -2,7 +2,6 @@
 // them.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,8 +9,8 @@
 #include "place/member.h"
 #include "place/options.h"
 #include "place/plan.h"
-#include "place/refine_members.h"
 #include "place/sct.h"
+#include "place/search_context.h"
 #include "run/case_store.h"
 #include "run/shard.h"
 
@@ -35,20 +34,17 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
                                const std::vector<std::string>& pins);
 
 // All that `options.algo` tries, with schedules. The best may not fit.
-PlaceResult Search(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
-                   const PlaceProgress& progress = {}, std::optional<int> cuda = std::nullopt,
-                   const RefineFile* file = nullptr);
+PlaceResult Search(const Problem& problem, const PlaceOptions& options,
+                   const SearchContext& context = {});
 
 // Of a finished search: throws ImpossibleError when the best does not fit; drops what only it needs
 // of the others; fills in the bounds.
 void Conclude(const Problem& problem, PlaceResult& result);
 
 // Throws ImpossibleError when nothing fits: by how much, what does not fit, and an equal limit for
-// which this finds a placement. `seed` is of `random` and refinement; `cuda`, a device that refines
-// where it can; `file`, where refinement goes on and leaves its state.
+// which this finds a placement.
 PlaceResult Place(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
-                  int threads, uint64_t seed, const PlaceProgress& progress = {},
-                  std::optional<int> cuda = std::nullopt, const RefineFile* file = nullptr);
+                  const SearchContext& context = {});
 
 // Where the members of a comparison are kept and found again, and which of them one job makes.
 struct KeptMembers {
@@ -59,7 +55,7 @@ struct KeptMembers {
 // Every algorithm once, each with the best of its settings, feasible or not; ordered as
 // kAlgorithmNames, without `auto`. Members that were kept have no schedule but its makespan. Of a
 // shard, what is not its own and not kept yet is missing.
-std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options, int threads,
-                           uint64_t seed, const KeptMembers& kept = {});
+std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options,
+                           const SearchContext& context = {}, const KeptMembers& kept = {});
 
 }  // namespace orchard::place

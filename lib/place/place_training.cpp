@@ -243,9 +243,7 @@ MemoryOptions StepMemory(const PlaceOptions& options) {
 }
 
 TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
-                           const PlaceOptions& options, int threads, uint64_t seed,
-                           const PlaceProgress& progress, std::optional<int> cuda,
-                           const RefineFile* file) {
+                           const PlaceOptions& options, const SearchContext& context) {
   if (options.compat != Compat::kNone) {
     throw UsageError("the published programs know no training step", "--step training",
                      "--compat is for --step given");
@@ -260,14 +258,14 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
   const std::shared_ptr<const Graph> whole = plan.step = build(1);
   const Problem single = MakeProblem(*whole, cluster, options);
   int64_t annealed = 0;
-  PlaceProgress tell;
-  if (progress) {
-    tell = [&](std::string_view note, int64_t done) {
+  SearchContext heard = context;
+  if (context.progress) {
+    heard.progress = [&](std::string_view note, int64_t done) {
       annealed = done;
-      progress(note, done);
+      context.progress(note, done);
     };
   }
-  plan.result = Search(single, options, threads, seed, tell, cuda, file);
+  plan.result = Search(single, options, heard);
   const std::vector<Candidate> candidates =
       counts.back() > 1 || options.training.recompute == Recompute::kAuto
           ? Candidates(single, plan.result.members, options.algo == Algorithm::kAuto)
@@ -285,7 +283,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
     std::shared_ptr<const Graph> step = build(count);
     const Problem problem = MakeProblem(*step, cluster, options);
     const std::vector<Trial> trials =
-        Microbatches(problem, candidates, options.training.schedule).Best(threads);
+        Microbatches(problem, candidates, options.training.schedule).Best(context.threads);
     std::vector<Member> members;
     for (const Trial& trial : trials) {
       Member member;
@@ -310,7 +308,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
     }
     for (Member& tried : members) plan.result.members.push_back(std::move(tried));
     last = step;
-    if (progress) progress(fmt::format("{} micro-batches tried", count), annealed);
+    if (context.progress) context.progress(fmt::format("{} micro-batches tried", count), annealed);
   }
   if (options.training.recompute == Recompute::kAuto) {
     for (const Candidate& candidate : FewOf(candidates)) {

@@ -30,10 +30,7 @@ struct TrainingPlan {
 // contiguous splits of the graph with each number of micro-batches that `options` names. So auto is
 // never worse than no micro-batches. Throws as Place().
 TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
-                           const PlaceOptions& options, int threads, uint64_t seed,
-                           const PlaceProgress& progress = {},
-                           std::optional<int> cuda = std::nullopt,
-                           const RefineFile* file = nullptr);
+                           const PlaceOptions& options, const SearchContext& context = {});
 
 // What memory holds in such a step.
 MemoryOptions StepMemory(const PlaceOptions& options);

@@ -85,14 +85,13 @@ std::vector<int32_t> OrderOf(const Problem& problem, const Candidate& candidate)
 
 }  // namespace
 
-void AddRefined(const Problem& problem, const PlaceOptions& options, int threads, uint64_t seed,
-                std::vector<Member>& members, const PlaceProgress& progress,
-                std::optional<int> cuda, const RefineFile* file) {
+void AddRefined(const Problem& problem, const PlaceOptions& options, const SearchContext& context,
+                std::vector<Member>& members) {
   if ((options.refine_steps == 0 && options.time_limit <= 0) || !CanRefine(problem)) return;
   const std::vector<const Member*> starts = RefineStarts(members);
   if (starts.empty()) return;
   const double begin = SecondsNow();
-  RefineOptions refine{.seed = seed, .threads = threads};
+  RefineOptions refine{.seed = context.seed, .threads = context.threads};
   refine.seconds = options.time_limit;
   refine.steps = options.time_limit > 0 ? 0 : options.refine_steps;
   const StopSignals stop;
@@ -100,27 +99,29 @@ void AddRefined(const Problem& problem, const PlaceOptions& options, int threads
   RefineCalls calls;
   calls.progress = [&](const RefineProgress& done) {
     known = std::min(known, done.best);
-    if (progress)
-      progress(known < kNever ? "best " + FormatDuration(ToSeconds(known)) : "nothing fits yet",
-               refine.seconds > 0 ? static_cast<int64_t>(done.seconds) : done.steps);
+    if (context.progress)
+      context.progress(
+          known < kNever ? "best " + FormatDuration(ToSeconds(known)) : "nothing fits yet",
+          refine.seconds > 0 ? static_cast<int64_t>(done.seconds) : done.steps);
   };
   Member refined;
   refined.name = "refined";
   refined.algorithm = Algorithm::kAuto;
   Candidate found;
   std::vector<int32_t> order;
-  if (cuda && CanBatchRefine(problem)) {
+  if (context.cuda && CanBatchRefine(problem)) {
     // As many moves for each chain, but of 256 chains.
     const BatchRefineOptions batch{
         .batches = refine.seconds > 0 ? 0 : (refine.steps + kBatchLanes - 1) / kBatchLanes,
         .seconds = refine.seconds,
-        .seed = seed,
-        .threads = threads,
-        .cuda = cuda};
+        .seed = context.seed,
+        .threads = context.threads,
+        .cuda = context.cuda};
     found = BatchRefine(problem, PlansOf(problem, starts), batch, calls);
     order.resize(found.rank.size());
     for (size_t i = 0; i < order.size(); ++i) order[found.rank[i]] = static_cast<int32_t>(i);
   } else {
+    const RefineFile* file = context.file;
     std::optional<RefineState> state = file ? file->Load(problem) : std::nullopt;
     if (!state) state = BeginRefine(problem, CandidatesOf(problem, starts), refine);
     if (file) calls.checkpoint = [&](const RefineState& now) { file->Save(now); };

@@ -142,8 +142,9 @@ int RunCompare(const CompareCommandOptions& options, const cli::Context& context
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
     place::PlaceOptions settings = options.place;
     settings.pdlp = PdlpHardware(context, graph, settings);
-    members = place::RunAll(problem, settings, Threads(context),
-                            static_cast<uint64_t>(context.common.seed), kept);
+    members = place::RunAll(
+        problem, settings,
+        {.threads = Threads(context), .seed = static_cast<uint64_t>(context.common.seed)}, kept);
     if (directory) {
       const std::string title = graph.name.empty() ? options.graph.filename().string() : graph.name;
       directory->WriteReport(MakeReport(title, members, bound, DescribeCluster(cluster)));

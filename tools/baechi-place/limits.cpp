@@ -67,11 +67,12 @@ int RunLimits(const LimitsCommandOptions& options, const cli::Context& context) 
       run::Progress progress("limits", 0, "placements",
                              {.enabled = !context.common.no_progress && !context.common.quiet});
       sweep = place::SweepLimits(graph, cluster, options.place, static_cast<int>(options.points),
-                                 Threads(context), static_cast<uint64_t>(context.common.seed),
-                                 [&](std::string_view note) {
-                                   progress.Note(std::string(note));
-                                   progress.Advance();
-                                 });
+                                 {.threads = Threads(context),
+                                  .seed = static_cast<uint64_t>(context.common.seed),
+                                  .progress = [&](std::string_view note, int64_t) {
+                                    progress.Note(std::string(note));
+                                    progress.Advance();
+                                  }});
     }
     if (directory) {
       const std::string title = graph.name.empty() ? options.graph.filename().string() : graph.name;

@@ -86,12 +86,12 @@ int RunOptimal(const OptimalCommandOptions& options, const cli::Context& context
     throw UsageError("the file exists", options.output->string(), "--force replaces it");
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
     const place::OptimalOptions settings{.place = options.Place(),
-                                         .time_limit_seconds = options.time_limit,
-                                         .threads = Threads(context),
-                                         .seed = static_cast<uint64_t>(context.common.seed)};
-    const place::OptimalResult result = place::FindOptimal(graph, cluster, settings);
+                                         .time_limit_seconds = options.time_limit};
+    const auto seed = static_cast<uint64_t>(context.common.seed);
+    const place::OptimalResult result =
+        place::FindOptimal(graph, cluster, settings, {.threads = Threads(context), .seed = seed});
     const std::string text =
-        place::PlacementToJson(graph, cluster, settings.place, result.place, settings.seed);
+        place::PlacementToJson(graph, cluster, settings.place, result.place, seed);
     if (options.output && !context.common.dry_run) WriteFileAtomically(*options.output, text);
     if (directory) {
       const place::Problem problem(graph, cluster,

@@ -207,19 +207,21 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
         progress.Advance(done - told);
         told = done;
       };
-      const std::optional<int> cuda = CudaDevice(context);
       std::optional<place::RefineFile> file;
       if (directory)
         file.emplace(directory->path() / "refine.json", ResultKey(context, GraphHash(graph)));
       if (file && !context.common.resume) file->Remove();
-      const place::RefineFile* kept = file ? &*file : nullptr;
+      const place::SearchContext search{.threads = Threads(context),
+                                        .seed = seed,
+                                        .progress = note,
+                                        .cuda = CudaDevice(context),
+                                        .file = file ? &*file : nullptr};
       if (training) {
-        plan = place::PlaceTraining(graph, cluster, settings, Threads(context), seed, note, cuda,
-                                    kept);
+        plan = place::PlaceTraining(graph, cluster, settings, search);
         result = std::move(plan.result);
         graph = *plan.step;
       } else {
-        result = place::Place(graph, cluster, settings, Threads(context), seed, note, cuda, kept);
+        result = place::Place(graph, cluster, settings, search);
       }
     }
     cluster.whole_microseconds = options.place.compat == place::Compat::kTf;

@@ -33,7 +33,7 @@ run::Numbers EveryMethod(const NamedGraph& named, Comm comm, const Setting& sett
   const Cluster cluster = PublishedCluster(named.devices, comm);
   const Problem problem(named.graph, cluster, {}, MustShare(named.graph, options));
   run::Numbers numbers;
-  for (const Member& member : RunAll(problem, options, 1, setting.seed)) {
+  for (const Member& member : RunAll(problem, options, {.seed = setting.seed})) {
     if (member.placed)
       numbers[Name(member.algorithm)] = ToMicroseconds(member.result.schedule.makespan);
   }

@@ -46,8 +46,8 @@ run::Numbers Compare(const NamedGraph& model, double spread, uint64_t seed) {
     const PlaceOptions options = OneAlgorithm(algorithm, Grouping::kCoplace, true);
     PlaceResult right, misled;
     try {
-      right = Place(model.graph, cluster, options, 1, 0);
-      misled = Place(wrong, cluster, options, 1, 0);
+      right = Place(model.graph, cluster, options);
+      misled = Place(wrong, cluster, options);
     } catch (const ImpossibleError&) {
       continue;  // equal shares of m-TOPO can leave groups over even where memory is no limit
     }

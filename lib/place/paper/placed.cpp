@@ -27,7 +27,7 @@ run::Numbers PlaceCase(const Graph& graph, const Cluster& cluster, const PlaceOp
                        uint64_t seed) {
   PlaceResult result;
   try {
-    result = Place(graph, cluster, options, 1, seed);
+    result = Place(graph, cluster, options, {.seed = seed});
   } catch (const ImpossibleError&) {
     return {{"feasible", 0}};
   }

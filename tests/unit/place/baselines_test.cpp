@@ -146,7 +146,7 @@ TEST(RunAll, ShowsRandomAsAMean) {
   const Graph graph = golden::G5();
   const Problem problem(graph, Cluster(2, INT64_MAX, {}, Comm::kParallel), {},
                         GroupOperators(graph, Grouping::kNone));
-  const std::vector<Member> members = RunAll(problem, {}, 1, 3);
+  const std::vector<Member> members = RunAll(problem, {}, {.seed = 3});
   const auto random = std::find_if(members.begin(), members.end(), [](const Member& member) {
     return member.algorithm == Algorithm::kRandom;
   });
@@ -156,7 +156,7 @@ TEST(RunAll, ShowsRandomAsAMean) {
   options.algo = Algorithm::kRandom;
   Time sum = 0;
   for (uint64_t seed = 3; seed < 23; ++seed)
-    sum += Place(graph, problem.cluster, options, 1, seed).best.result.schedule.makespan;
+    sum += Place(graph, problem.cluster, options, {.seed = seed}).best.result.schedule.makespan;
   EXPECT_EQ(random->result.schedule.makespan, sum / 20);
 }
 

@@ -25,7 +25,7 @@ TEST(Limits, AreHalfOfAllOnTwoDevices) {
       golden::Make({{"a", 5, 1, 100}, {"b", 5, 1, 100}, {"c", 5, 1, 100}, {"d", 5, 1, 100}},
                    {{"a", "b", 1}, {"b", "c", 1}, {"c", "d", 1}}, PersistentMemory::kSeparate);
   const Cluster two(2, INT64_MAX, {}, Comm::kParallel);
-  const LimitSweep sweep = SweepLimits(graph, two, Unrounded(), 4, 1, 0);
+  const LimitSweep sweep = SweepLimits(graph, two, Unrounded(), 4);
   EXPECT_EQ(sweep.least, 200);
   // A tensor of 4 that is read, one that is written, and an output of 1; found to 1 %.
   EXPECT_GE(sweep.smallest, 209);
@@ -60,7 +60,7 @@ RC_GTEST_PROP(Limits, TheOneOfARefusalWorks, ()) {
   const Cluster small(2, 1, {0.1, 1}, Comm::kParallel);
   std::string refusal;
   try {
-    Place(graph, small, options, 1, 0);
+    Place(graph, small, options);
     return;
   } catch (const ImpossibleError& error) {
     refusal = error.what();
@@ -68,8 +68,7 @@ RC_GTEST_PROP(Limits, TheOneOfARefusalWorks, ()) {
   const size_t at = refusal.rfind('(', refusal.rfind(" bytes"));
   RC_ASSERT(at != std::string::npos);
   const int64_t limit = std::stoll(refusal.substr(at + 1));
-  const PlaceResult result =
-      Place(graph, Cluster(2, limit, {0.1, 1}, Comm::kParallel), options, 1, 0);
+  const PlaceResult result = Place(graph, Cluster(2, limit, {0.1, 1}, Comm::kParallel), options);
   for (int64_t peak : result.best.result.memory.peak) RC_ASSERT(peak <= limit);
 }
 

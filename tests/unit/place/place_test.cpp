@@ -26,7 +26,7 @@ TEST_P(Workloads, AutoIsNeverWorseThanOneDeviceOrTheExpert) {
     PlaceOptions options;
     options.refine_steps = 20;
     options.lp_time_limit = 5;
-    const PlaceResult result = Place(graph, cluster, options, 2, 0);
+    const PlaceResult result = Place(graph, cluster, options, {.threads = 2});
     const TaskGraph tasks = MakeTasks(graph, MustShare(graph, options));
     const Time makespan = result.best.result.schedule.makespan;
     EXPECT_LE(makespan, tasks.TotalWork());
@@ -50,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 std::string Refusal(const Graph& graph, const Cluster& cluster, const PlaceOptions& options) {
   try {
-    Place(graph, cluster, options, 1, 0);
+    Place(graph, cluster, options);
   } catch (const ImpossibleError& error) {
     return error.what();
   }
@@ -93,13 +93,13 @@ TEST(Place, PinsAreKept) {
     options.algo = algorithm;
     options.pin = {"v0=device1", "v6=0"};
     options.refine_steps = 50;
-    const PlaceResult result = Place(graph, two, options, 1, 0);
+    const PlaceResult result = Place(graph, two, options);
     EXPECT_EQ(result.best.result.schedule.device[0], 1) << name;
     EXPECT_EQ(result.best.result.schedule.device[6], 0) << name;
   }
   PlaceOptions options;
   options.pin = {"nobody=0"};
-  EXPECT_THROW(Place(graph, two, options, 1, 0), UsageError);
+  EXPECT_THROW(Place(graph, two, options), UsageError);
 }
 
 TEST(Place, AnotherDeviceOrMoreMemoryDoesNotHurt) {
@@ -110,7 +110,8 @@ TEST(Place, AnotherDeviceOrMoreMemoryDoesNotHurt) {
   for (const auto& [devices, part] : {std::pair(1, 1.1), {2, 1.1}, {4, 1.1}, {4, 2.0}}) {
     const auto memory = static_cast<int64_t>(static_cast<double>(graph.memory_hint) * part);
     const Cluster cluster(devices, memory, {}, Comm::kParallel);
-    const Time makespan = Place(graph, cluster, options, 2, 0).best.result.schedule.makespan;
+    const Time makespan =
+        Place(graph, cluster, options, {.threads = 2}).best.result.schedule.makespan;
     EXPECT_LE(makespan, before);
     before = makespan;
   }
@@ -119,16 +120,16 @@ TEST(Place, AnotherDeviceOrMoreMemoryDoesNotHurt) {
 TEST(Place, OneOperatorAndLoneOperators) {
   const Graph one = golden::Make({{"a", 5}}, {});
   const Cluster two(2, INT64_MAX, {}, Comm::kHalf);
-  EXPECT_EQ(Place(one, two, {}, 1, 0).best.result.schedule.makespan, FromMicroseconds(5));
+  EXPECT_EQ(Place(one, two, {}).best.result.schedule.makespan, FromMicroseconds(5));
   const Graph lone = golden::Make({{"a", 5}, {"b", 5}}, {});
-  EXPECT_EQ(Place(lone, two, {}, 1, 0).best.result.schedule.makespan, FromMicroseconds(5));
+  EXPECT_EQ(Place(lone, two, {}).best.result.schedule.makespan, FromMicroseconds(5));
 }
 
 TEST(Place, SizesBeyond32Bits) {
   const Graph graph =
       golden::Make({{"a", 3e9, 5'000'000'000}, {"b", 3e9, 5'000'000'000}}, {{"a", "b", 1}});
   const Cluster one(1, INT64_MAX, {}, Comm::kParallel);
-  const PlaceResult result = Place(graph, one, {}, 1, 0);
+  const PlaceResult result = Place(graph, one, {});
   EXPECT_EQ(result.best.result.schedule.makespan, FromMicroseconds(6e9));
   EXPECT_GT(result.best.result.memory.peak[0], 5'000'000'000);
 }

@@ -274,7 +274,7 @@ RC_GTEST_PROP(Portfolio, IsNeverWorseThanAMemberAndFindsSmallOptima, ()) {
   PlaceOptions options;
   options.allocator_rounding = 1;
   options.refine_steps = 300;
-  const PlaceResult result = Place(graph, cluster, options, 1, 0);
+  const PlaceResult result = Place(graph, cluster, options);
   const Time makespan = result.best.result.schedule.makespan;
   for (const Member& member : result.members) {
     if (member.usable()) RC_ASSERT(makespan <= member.result.schedule.makespan);
@@ -297,7 +297,7 @@ RC_GTEST_PROP(Portfolio, NeverExceedsAMemoryLimit, ()) {
   for (Device& device : cluster.devices)
     device.memory = sizes.Everything() * *rc::gen::inRange(2, 11) / 10;
   try {
-    const PlaceResult result = Place(graph, cluster, options, 1, 0);
+    const PlaceResult result = Place(graph, cluster, options);
     for (int32_t d = 0; d < cluster.size(); ++d)
       RC_ASSERT(result.best.result.memory.peak[d] <= cluster.devices[d].memory);
   } catch (const ImpossibleError& error) {
@@ -310,8 +310,8 @@ RC_GTEST_PROP(Portfolio, IsTheSameForAnyNumberOfThreads, ()) {
   const Cluster cluster(3, INT64_MAX, {.us_per_byte = 0.3, .latency_us = 1}, RandomComm());
   PlaceOptions options;
   options.refine_steps = 100;
-  const PlaceResult one = Place(graph, cluster, options, 1, 7);
-  const PlaceResult four = Place(graph, cluster, options, 4, 7);
+  const PlaceResult one = Place(graph, cluster, options, {.seed = 7});
+  const PlaceResult four = Place(graph, cluster, options, {.threads = 4, .seed = 7});
   RC_ASSERT(one.best.name == four.best.name);
   RC_ASSERT(one.best.result.schedule.device == four.best.result.schedule.device);
   RC_ASSERT(one.best.result.schedule.start == four.best.result.schedule.start);

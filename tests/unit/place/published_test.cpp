@@ -20,7 +20,7 @@ class Gnmt : public ::testing::Test {
     options.memory_model = MemoryModel::kPlain;
     options.sct_theta = theta;
     const Cluster four(4, INT64_MAX, {}, comm);
-    return ToMicroseconds(Place(graph_, four, options, 1, 0).best.published_makespan) / 1000;
+    return ToMicroseconds(Place(graph_, four, options).best.published_makespan) / 1000;
   }
   const Graph graph_ = ReadGraph(std::string(ORCHARD_SOURCE_DIR) + "/data/graphs/gnmt_v2.json");
 };

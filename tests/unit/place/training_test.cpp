@@ -116,7 +116,7 @@ TEST(Pipelines, FallBackToGpipeWhereDevicesSendBothWays) {
   PlaceOptions options{.pin = {"s0=0", "s1=1", "s2=0"}};
   options.training.microbatches = "2";
   options.training.schedule = Pipeline::k1F1B;
-  const TrainingPlan plan = PlaceTraining(Chain(3, 1, 1), Free(2), options, 1, 0);
+  const TrainingPlan plan = PlaceTraining(Chain(3, 1, 1), Free(2), options);
   EXPECT_TRUE(plan.cyclic);
   EXPECT_EQ(plan.result.best.pipeline, "gpipe");
 }
@@ -245,8 +245,7 @@ TEST(Recomputation, IsUsedOnlyWhereMemoryBinds) {
   PlaceOptions options{.allocator_rounding = 1};
   const auto place = [&](int64_t memory, Recompute recompute) {
     options.training.recompute = recompute;
-    return PlaceTraining(Chain(8, 10, 20, 100), Cluster(1, memory, {}, Comm::kParallel), options, 1,
-                         0)
+    return PlaceTraining(Chain(8, 10, 20, 100), Cluster(1, memory, {}, Comm::kParallel), options)
         .result.best.result;
   };
   EXPECT_EQ(place(900, Recompute::kAuto).schedule.makespan, FromMicroseconds(240));
@@ -336,7 +335,8 @@ RC_GTEST_PROP(PlaceTraining, IsNeverWorseWithMoreNumbersOfMicrobatchesToTry, ())
   options.training.launch_us = 1;
   const auto makespan = [&](const std::string& count) {
     options.training.microbatches = count;
-    return PlaceTraining(graph, cluster, options, 2, 0).result.best.result.schedule.makespan;
+    return PlaceTraining(graph, cluster, options, {.threads = 2})
+        .result.best.result.schedule.makespan;
   };
   const Time best = makespan("auto");
   for (const char* count : {"1", "2", "4", "32"}) RC_ASSERT(best <= makespan(count));
@@ -352,7 +352,7 @@ RC_GTEST_PROP(PlaceTraining, KeepsLimitsOrSaysWhatWorks, ()) {
   const int64_t all = MemorySizes(step, kExact).Everything();
   for (Device& device : cluster.devices) device.memory = all * *rc::gen::inRange(1, 10) / 10;
   try {
-    const TrainingPlan plan = PlaceTraining(graph, cluster, options, 1, 0);
+    const TrainingPlan plan = PlaceTraining(graph, cluster, options);
     for (int32_t d = 0; d < cluster.size(); ++d) {
       RC_ASSERT(plan.result.best.result.memory.peak[d] <= cluster.devices[d].memory);
     }
@@ -362,7 +362,7 @@ RC_GTEST_PROP(PlaceTraining, KeepsLimitsOrSaysWhatWorks, ()) {
     RC_ASSERT(std::regex_search(text, found, std::regex(R"(found to work .*\((\d+) bytes\))")));
     const int64_t limit = std::stoll(found[1]);
     for (Device& device : cluster.devices) device.memory = limit;
-    PlaceTraining(graph, cluster, options, 1, 0);  // does not throw
+    PlaceTraining(graph, cluster, options);  // does not throw
   }
 }
 
@@ -372,7 +372,7 @@ RC_GTEST_PROP(PlaceTraining, LeavesAFileThatRepeatsIt, ()) {
   PlaceOptions options{.refine_steps = 20};
   options.training.microbatches = *rc::gen::element<std::string>("1", "3", "auto");
   options.training.backward_ratio = 1.5;
-  const TrainingPlan plan = PlaceTraining(graph, cluster, options, 1, 0);
+  const TrainingPlan plan = PlaceTraining(graph, cluster, options);
   const testing::ScratchDir dir;
   const auto path = dir.path() / "placement.json";
   std::ofstream(path) << PlacementToJson(*plan.step, cluster, options, plan.result, 0);
