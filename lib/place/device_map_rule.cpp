@@ -15,17 +15,21 @@ std::vector<int32_t> BalancedDeviceMap(const std::vector<int64_t>& module_bytes,
   const int64_t mean = total / std::max<int64_t>(1, leaves);
   const auto buffer = static_cast<int64_t>(1.25 * static_cast<double>(std::max(largest, mean)));
   const int64_t share = total / cluster.size() + buffer;
+  // Of the modules behind each: what the first device keeps free, to bring it back later.
+  std::vector<int64_t> largest_behind(module_bytes.size(), 0);
+  for (size_t i = module_bytes.size(); i-- > 1;)
+    largest_behind[i - 1] = std::max(largest_behind[i], module_bytes[i]);
   std::vector<int32_t> device;
   int32_t d = 0;
   int64_t used = 0;
-  for (int64_t bytes : module_bytes) {
+  for (size_t i = 0; i < module_bytes.size(); ++i) {
     while (d + 1 < cluster.size()) {
-      const int64_t budget = std::min(share, cluster.devices[d].memory) - (d == 0 ? largest : 0);
-      if (used + bytes <= budget) break;
+      const int64_t kept = d == 0 ? largest_behind[i] : 0;
+      if (used + module_bytes[i] <= std::min(share, cluster.devices[d].memory) - kept) break;
       ++d;
       used = 0;
     }
-    used += bytes;
+    used += module_bytes[i];
     device.push_back(d);
   }
   return device;
