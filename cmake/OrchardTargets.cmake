@@ -127,12 +127,13 @@ function(orchard_mpi_test name target)
   endforeach()
 endfunction()
 
-# orchard_fuzz(name SOURCES base/error.cpp ...): the fuzz target <name>_fuzz.cpp with the seeds corpus/<name>/. A replay test always runs
-# the seeds through it. With ORCHARD_FUZZ (clang: cmake --preset fuzz) also the libFuzzer executable fuzz/<name>, which compiles SOURCES,
-# named relative to lib/, with coverage.
+# orchard_fuzz(name SOURCES base/error.cpp ... [LIBRARIES Orchard::json ...] [SHARED orchard-dicom]): the fuzz target <name>_fuzz.cpp with
+# the seeds corpus/<name>/. A replay test always runs the seeds through it; it links orchard-core and SHARED. With ORCHARD_FUZZ (clang:
+# cmake --preset fuzz) also the libFuzzer executable fuzz/<name>, which compiles SOURCES, named relative to lib/, with coverage.
 function(orchard_fuzz name)
-  cmake_parse_arguments(A "" "" "SOURCES;LIBRARIES" ${ARGN})
-  orchard_test(${name}_replay_test SOURCES ${name}_fuzz.cpp ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_test.cpp LIBRARIES ${A_LIBRARIES})
+  cmake_parse_arguments(A "" "" "SOURCES;LIBRARIES;SHARED" ${ARGN})
+  orchard_test(${name}_replay_test SOURCES ${name}_fuzz.cpp ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_test.cpp
+    LIBRARIES ${A_LIBRARIES} ${A_SHARED} LABELS hostile)
   if(ORCHARD_TESTS)
     target_compile_definitions(${name}_replay_test PRIVATE ORCHARD_FUZZ_CORPUS="${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
   endif()

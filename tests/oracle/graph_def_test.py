@@ -4,8 +4,10 @@ import os
 import pathlib
 import statistics
 import subprocess
+import warnings
 
 import pytest
+from google.protobuf import text_format
 from tensorboard.compat.proto import config_pb2, graph_pb2, types_pb2
 
 BIN = pathlib.Path(os.environ["ORCHARD_BUILD_DIR"]) / "bin" / "baechi-place"
@@ -36,6 +38,10 @@ class Net:
 
     def save(self, path):
         path.write_bytes(self.graph.SerializeToString())
+        return path
+
+    def save_text(self, path, **style):
+        path.write_text(text_format.MessageToString(self.graph, **style), encoding="utf-8")
         return path
 
 
@@ -152,3 +158,80 @@ def test_cut_anywhere_it_is_refused_or_smaller(tmp_path):
         done = subprocess.run([BIN, "import", path, "--dim", "batch=4"], capture_output=True, text=True)
         assert done.returncode in (0, 3), done.stderr
         assert done.returncode == 0 or done.stderr.count("\n") == 1
+
+
+STYLES = [{}, {"as_one_line": True}, {"use_short_repeated_primitives": True}, {"as_utf8": True}, {"pointy_brackets": True}]
+
+
+def everything():
+    """A graph with every kind of attribute, and texts that need quoting."""
+    net = dense()
+    odd = net.add("sp\u00e4t/\"quoted\"\\\n\t\x01'", "Const", shapes=[[2, 3]], key="dtype", device="/gpu:3")
+    tensor = odd.attr["value"].tensor
+    tensor.dtype = F32
+    tensor.tensor_content = bytes(range(256))
+    tensor.float_val.extend([1.5, float("inf"), float("nan"), -1e-30])
+    tensor.tensor_shape.dim.add(size=2, name="rows")
+    odd.attr["i"].i = -2**63
+    odd.attr["f"].f = -float("inf")
+    odd.attr["padding"].s = b"SAME}]>\"\x00\xff"
+    odd.attr["shape"].shape.unknown_rank = True
+    odd.attr["func"].func.name = "g"
+    odd.attr["func"].func.attr["x"].list.f.extend([0.5, 2])
+    odd.attr["many"].list.i.extend([1, -2, 3])
+    odd.attr["many"].list.b.extend([True, False])
+    odd.attr["hole"].placeholder = "T"
+    odd.experimental_debug_info.original_node_names.append("a")
+    net.graph.versions.producer = 27
+    net.graph.versions.bad_consumers.extend([1, 2])
+    net.graph.library.function.add().signature.name = "f"
+    net.graph.library.gradient.add(function_name="f", gradient_func="g")
+    return net
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: "-".join(style) or "plain")
+def test_the_text_format_gives_the_graph_of_the_binary_one(tmp_path, style):
+    net = everything()
+    from_binary = imported(net.save(tmp_path / "g.pb"), "--dim", "batch=4")
+    for name in ["g.pbtxt", "g.pb"]:  # told by its name, or by its first word
+        from_text = imported(net.save_text(tmp_path / name, **style), "--dim", "batch=4")
+        assert from_text == from_binary
+
+
+def test_every_type_has_its_name_in_the_text_format(tmp_path):
+    for name, number in types_pb2.DataType.items():
+        graphs = []
+        for value in [name, number]:
+            text = f'node {{ name: "a" op: "X" attr {{ key: "T" value {{ type: {value} }} }} attr {{ key: "_output_shapes" value {{ list {{ shape {{ }} }} }} }} }}'
+            (tmp_path / "g.pbtxt").write_text(f'{text} node {{ name: "b" op: "Y" input: "a" attr {{ key: "shape" value {{ shape {{ }} }} }} attr {{ key: "T" value {{ type: DT_FLOAT }} }} }}')
+            graphs.append(imported(tmp_path / "g.pbtxt")[1])
+        assert graphs[0] == graphs[1], name
+
+
+def verdict(path, text):
+    """What `import` says of a text: the graph, or None."""
+    path.write_text(text)
+    done = subprocess.run([BIN, "import", path, "-o", path.parent / "graph.json", "--force", "--dim", "batch=4"], capture_output=True, text=True)
+    assert done.returncode in (0, 3) and (done.returncode == 0 or done.stderr.count("\n") == 1), done.stderr
+    return json.loads((path.parent / "graph.json").read_text()) if done.returncode == 0 else None
+
+
+@pytest.mark.parametrize("net", [dense, everything])
+def test_a_changed_text_gives_what_protobufs_own_parser_makes_of_it(tmp_path, net):
+    """Cut, and with characters changed. Only where values are skipped may more be accepted than protobuf accepts."""
+    text = net().save_text(tmp_path / "g.pbtxt").read_text()
+    both = 0
+    for i in range(0, len(text), max(1, len(text) // 70)):
+        for changed in [text[:i], text[:i] + text[i + 1:], text[:i] + "}" + text[i:], text[:i] + '"' + text[i + 1:]]:
+            ours = verdict(tmp_path / "changed.pbtxt", changed)
+            try:
+                with warnings.catch_warnings(action="error"):  # of an escape that is none, which only this implementation takes
+                    parsed = text_format.Parse(changed, graph_pb2.GraphDef())
+            except (text_format.ParseError, DeprecationWarning):
+                assert ours is None or net is everything, changed
+                continue
+            (tmp_path / "changed.pb").write_bytes(parsed.SerializeToString())
+            done = subprocess.run([BIN, "import", tmp_path / "changed.pb", "-o", tmp_path / "again.json", "--force", "--dim", "batch=4"], capture_output=True)
+            assert ours == (json.loads((tmp_path / "again.json").read_text()) if done.returncode == 0 else None), changed
+            both += ours is not None
+    assert both > 10

@@ -13,7 +13,7 @@
 namespace orchard::place {
 namespace {
 
-enum class Kind { kJson, kHdf5, kDot, kOnnx, kGraphDef };
+enum class Kind { kJson, kHdf5, kDot, kOnnx, kGraphDef, kGraphDefText };
 
 // What the first bytes say; protocol buffers do not say what they are, so names help.
 Kind KindOf(std::string_view bytes, const std::filesystem::path& path) {
@@ -24,14 +24,14 @@ Kind KindOf(std::string_view bytes, const std::filesystem::path& path) {
                     "baechi-place import turns .pt, .ts and .pt2 files into graphs");
   }
   if (extension == ".onnx") return Kind::kOnnx;
-  if (extension == ".pbtxt" || extension == ".prototxt") {
-    throw DataError("a protocol buffer as text", path.string(),
-                    "write the binary form: tf.io.write_graph(..., as_text=False)");
-  }
-  if (extension == ".pb") return Kind::kGraphDef;
+  if (extension == ".pbtxt" || extension == ".prototxt") return Kind::kGraphDefText;
   if (extension == ".dot" || extension == ".gv") return Kind::kDot;
   const size_t text = bytes.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
   const std::string_view word = text == bytes.npos ? "" : bytes.substr(text);
+  // tf.io.write_graph writes text into files of any name. The binary form cannot begin like this: a
+  // node's first key, two bytes behind a newline, is never an 'o'.
+  if (word.starts_with("node")) return Kind::kGraphDefText;
+  if (extension == ".pb") return Kind::kGraphDef;
   if (word.starts_with('{')) return Kind::kJson;
   if (word.starts_with("digraph") || word.starts_with("strict")) return Kind::kDot;
   if (bytes.starts_with('\x08')) return Kind::kOnnx;  // the IR version, which comes first
@@ -57,7 +57,8 @@ Graph ReadGraph(const std::filesystem::path& path, const ImportOptions& options,
     }
   }
   if (kind == Kind::kOnnx) return onnx::ReadOnnx(path, options, found);
-  if (kind == Kind::kGraphDef) return tensorflow::ReadGraphDef(path, options, found);
+  if (kind == Kind::kGraphDef || kind == Kind::kGraphDefText)
+    return tensorflow::ReadGraphDef(path, kind == Kind::kGraphDefText, options, found);
   found.format = "HDF5";
   return ReadHdf5Graph(path);
 }

@@ -174,20 +174,23 @@ std::optional<TensorShape> ParseShape(std::string_view bytes, const ProtobufSour
 }
 
 GraphDef ParseGraphDef(std::string_view bytes, const std::string& file) {
+  return ParseGraphDef(bytes, ProtobufSource{file, bytes.data(), bytes.size()});
+}
+
+GraphDef ParseGraphDef(std::string_view bytes, const ProtobufSource& source) {
   GraphDef graph;
-  graph.source = {file, bytes.data(), bytes.size()};
+  graph.source = source;
   ProtobufMessage m(bytes, graph.source);
   while (m.Next()) {
     if (m.field() == 1) graph.nodes.push_back(ParseNode(m.Bytes(), graph.source));
     if (m.field() == 2) graph.has_functions = graph.has_functions || !m.Bytes().empty();
   }
-  if (graph.nodes.empty()) throw DataError("no TensorFlow GraphDef: it has no nodes", file);
+  if (graph.nodes.empty()) throw DataError("no TensorFlow GraphDef: it has no nodes", source.name);
   return graph;
 }
 
 int32_t ElementBytes(int32_t type) {
-  constexpr int32_t kReference = 100;  // added to the type of a reference to a variable
-  if (type > kReference) type -= kReference;
+  if (type > kReferenceType) type -= kReferenceType;
   constexpr int32_t kBytes[] = {0, 4,  8, 4, 1, 2, 1, 0, 8, 8, 1, 1, 1, 4, 2, 2, 2,
                                 2, 16, 2, 0, 0, 4, 8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   return type > 0 && type < static_cast<int32_t>(std::size(kBytes)) ? kBytes[type] : 0;

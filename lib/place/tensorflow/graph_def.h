@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,10 +36,13 @@ struct GraphDef {
   ProtobufSource source;
   std::vector<NodeDef> nodes;
   bool has_functions = false;
+  std::shared_ptr<const std::string> owned;  // the bytes, where no file holds them
 };
 
-// Throws DataError naming byte or node.
+// Throws DataError naming byte or node. The bytes must outlive what is returned.
 GraphDef ParseGraphDef(std::string_view bytes, const std::string& file);
+// The same of bytes from elsewhere than the start of a file.
+GraphDef ParseGraphDef(std::string_view bytes, const ProtobufSource& source);
 
 // TensorShapeProto; nothing where the number of axes is not known.
 std::optional<TensorShape> ParseShape(std::string_view bytes, const ProtobufSource& source);
@@ -46,6 +50,7 @@ std::optional<TensorShape> ParseShape(std::string_view bytes, const ProtobufSour
 // Bytes of one element; 0 for types whose values have no fixed size. A half byte counts as one.
 int32_t ElementBytes(int32_t type);
 inline constexpr int32_t kBoolType = 10;
+inline constexpr int32_t kReferenceType = 100;  // added to the type of a reference to a variable
 
 // Bytes of a tensor; nothing where a size is open or the type has none. More than 2^60 count as
 // that many.

@@ -11,6 +11,7 @@
 #include "io/mapped_file.h"
 #include "io/printable.h"
 #include "place/analytic_cost.h"
+#include "place/tensorflow/graph_def_text.h"
 
 namespace orchard::place::tensorflow {
 namespace {
@@ -285,14 +286,16 @@ Graph ToGraph(const GraphDef& graph, const RunMetadata& traces, const ImportOpti
   return GraphMaker(graph, traces, options, report).Run();
 }
 
-Graph ReadGraphDef(const std::filesystem::path& path, const ImportOptions& options,
+Graph ReadGraphDef(const std::filesystem::path& path, bool text, const ImportOptions& options,
                    ImportReport& report) {
   const io::MappedFile file(path);
   const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()),
                                file.bytes().size());
   RunMetadata traces;
   for (const auto& metadata : options.run_metadata) traces.Add(metadata);
-  Graph graph = ToGraph(ParseGraphDef(bytes, path.string()), traces, options, report);
+  const GraphDef def =
+      text ? ParseGraphDefText(bytes, path.string()) : ParseGraphDef(bytes, path.string());
+  Graph graph = ToGraph(def, traces, options, report);
   graph.name = path.stem().string();
   return graph;
 }

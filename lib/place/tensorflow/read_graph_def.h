@@ -16,10 +16,11 @@
 
 namespace orchard::place::tensorflow {
 
+// `text` says in which of its two formats the message lies there.
 // Throws UsageError when the first axis of tensors is open and neither traces nor "batch" of the
 // options say how large it is, DataError naming file, byte or node: a node that reads one that is
 // not there, a name twice, a cycle, a graph of which nothing says how large or slow anything is.
-Graph ReadGraphDef(const std::filesystem::path& path, const ImportOptions& options,
+Graph ReadGraphDef(const std::filesystem::path& path, bool text, const ImportOptions& options,
                    ImportReport& report);
 
 // The same from memory.

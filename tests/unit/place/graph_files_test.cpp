@@ -134,7 +134,6 @@ TEST(GraphFiles, Hdf5OfSomethingElseIsRefused) {
 
 TEST(GraphFiles, OthersAreToldWhatToDo) {
   EXPECT_NE(ErrorOf(Written("m.pt2", "PK\x03\x04")).find("baechi-place import"), std::string::npos);
-  EXPECT_NE(ErrorOf(Written("m.pbtxt", "node {}")).find("as_text=False"), std::string::npos);
 }
 
 TEST(GraphFiles, AWeightThatIsAnOutputIsHeldOnce) {
