@@ -2,70 +2,81 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <cmath>
+
+#include "run/timeline.h"
 
 namespace orchard::execute {
 namespace {
 
-constexpr int kMeasured = 1000;  // process numbers of measured devices begin here
+run::Timeline::Span SpanOf(const Span& span) {
+  return {std::llround(span.begin_us * 1000), std::llround(span.end_us * 1000)};
+}
 
-enum Thread { kCompute = 0, kSend = 1, kReceive = 2 };
-
-class Trace {
- public:
-  void Device(int pid, const std::string& name) {
-    Add({{"ph", "M"}, {"pid", pid}, {"name", "process_name"}, {"args", {{"name", name}}}});
-    constexpr const char* kThreads[] = {"compute", "send", "receive"};
-    for (int tid = 0; tid < 3; ++tid) {
-      Add({{"ph", "M"},
-           {"pid", pid},
-           {"tid", tid},
-           {"name", "thread_name"},
-           {"args", {{"name", kThreads[tid]}}}});
-    }
-  }
-  void Work(int pid, Thread thread, const std::string& name, const Span& span) {
-    Add({{"ph", "X"},
-         {"pid", pid},
-         {"tid", static_cast<int>(thread)},
-         {"name", name},
-         {"ts", span.begin_us},
-         {"dur", span.us()}});
-  }
-  void Transfer(int src, int dst, const std::string& name, const Span& span) {
-    Work(src, kSend, name, span);
-    Work(dst, kReceive, name, span);
-    Add({{"ph", "s"},
-         {"id", flows_},
-         {"pid", src},
-         {"tid", 1},
-         {"name", "copy"},
-         {"cat", "copy"},
-         {"ts", span.begin_us}});
-    Add({{"ph", "f"},
-         {"bp", "e"},
-         {"id", flows_++},
-         {"pid", dst},
-         {"tid", 2},
-         {"name", "copy"},
-         {"cat", "copy"},
-         {"ts", span.end_us}});
-  }
-  std::string Text() const {
-    return "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n" + text_ + "\n]}\n";
-  }
-
- private:
-  void Add(const nlohmann::ordered_json& event) {
-    if (!text_.empty()) text_ += ",\n";
-    text_ += event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
-  std::string text_;
-  int flows_ = 0;
+struct DeviceRows {
+  DeviceRows(run::Timeline& timeline, const std::string& name)
+      : process(timeline.AddProcess(name)),
+        compute(timeline.AddThread(process, "compute")),
+        sends(timeline, process, "send"),
+        receives(timeline, process, "receive") {}
+  int process, compute;
+  run::TimelineRows sends, receives;
 };
 
-Span SpanOf(place::Time start, place::Time end) {
-  return {place::ToMicroseconds(start), place::ToMicroseconds(end)};
+struct Copy {
+  int32_t src = 0, dst = 0;
+  std::string name;
+  run::Timeline::Span span;
+};
+
+void DrawCopies(run::Timeline& timeline, std::vector<DeviceRows>& rows, std::vector<Copy> copies) {
+  std::stable_sort(copies.begin(), copies.end(),
+                   [](const Copy& a, const Copy& b) { return a.span.begin < b.span.begin; });
+  for (const Copy& copy : copies) {
+    const int send = rows[copy.src].sends.Take(copy.span);
+    const int receive = rows[copy.dst].receives.Take(copy.span);
+    timeline.Slice(send, copy.name, copy.span);
+    timeline.Slice(receive, copy.name, copy.span);
+    timeline.Arrow(send, copy.span, receive, copy.span);
+  }
+}
+
+void DrawPrediction(run::Timeline& timeline, std::vector<DeviceRows>& rows,
+                    const Prediction& prediction) {
+  const place::Schedule& plan = prediction.schedule;
+  for (int32_t i = 0; i < prediction.graph.size(); ++i)
+    timeline.Slice(rows[plan.device[i]].compute, prediction.graph.ops[i].name,
+                   {plan.start[i], plan.end[i]});
+  std::vector<Copy> copies;
+  for (const place::Transfer& t : plan.transfers) {
+    if (prediction.graph.tensors[t.tensor].control) continue;
+    copies.push_back({t.src, t.dst, prediction.graph.tensor_names[t.tensor], {t.start, t.end}});
+  }
+  DrawCopies(timeline, rows, std::move(copies));
+}
+
+void DrawMeasurement(run::Timeline& timeline, std::vector<DeviceRows>& rows, const Program& program,
+                     const Layout& layout, const StepResult& measured) {
+  for (int32_t i = 0; i < program.size(); ++i) {
+    const int thread = rows[layout.device[i]].compute;
+    const std::string& name = program.operators[i].name;
+    timeline.Slice(thread, name, SpanOf(measured.forward[i]));
+    if (measured.backward[i].us() > 0)
+      timeline.Slice(thread, name + " (backward)", SpanOf(measured.backward[i]));
+  }
+  for (size_t d = 0; d < measured.update.size(); ++d) {
+    if (measured.update[d].us() > 0)
+      timeline.Slice(rows[d].compute, "sgd", SpanOf(measured.update[d]));
+  }
+  std::vector<Copy> copies;
+  for (const TransferSpan& t : measured.transfers) {
+    copies.push_back({t.src, t.dst,
+                      fmt::format("{}:{}{}", program.operators[t.value.op].name, t.value.port,
+                                  t.gradient ? " (gradient)" : ""),
+                      SpanOf(t.span)});
+  }
+  DrawCopies(timeline, rows, std::move(copies));
 }
 
 }  // namespace
@@ -73,36 +84,14 @@ Span SpanOf(place::Time start, place::Time end) {
 std::string RunTrace(const Program& program, const std::vector<DeviceSpec>& devices,
                      const Layout& layout, const Prediction& prediction,
                      const StepResult& measured) {
-  Trace trace;
-  for (size_t d = 0; d < devices.size(); ++d) {
-    trace.Device(static_cast<int>(d), devices[d].name + " predicted");
-    trace.Device(kMeasured + static_cast<int>(d), devices[d].name + " measured");
-  }
-  const place::Schedule& plan = prediction.schedule;
-  for (int32_t i = 0; i < prediction.graph.size(); ++i)
-    trace.Work(plan.device[i], kCompute, prediction.graph.ops[i].name,
-               SpanOf(plan.start[i], plan.end[i]));
-  for (const place::Transfer& t : plan.transfers) {
-    if (prediction.graph.tensors[t.tensor].control) continue;
-    trace.Transfer(t.src, t.dst, prediction.graph.tensor_names[t.tensor], SpanOf(t.start, t.end));
-  }
-  for (int32_t i = 0; i < program.size(); ++i) {
-    const int pid = kMeasured + layout.device[i];
-    trace.Work(pid, kCompute, program.operators[i].name, measured.forward[i]);
-    if (measured.backward[i].us() > 0)
-      trace.Work(pid, kCompute, program.operators[i].name + " (backward)", measured.backward[i]);
-  }
-  for (size_t d = 0; d < measured.update.size(); ++d) {
-    if (measured.update[d].us() > 0)
-      trace.Work(kMeasured + static_cast<int>(d), kCompute, "sgd", measured.update[d]);
-  }
-  for (const TransferSpan& t : measured.transfers) {
-    trace.Transfer(kMeasured + t.src, kMeasured + t.dst,
-                   fmt::format("{}:{}{}", program.operators[t.value.op].name, t.value.port,
-                               t.gradient ? " (gradient)" : ""),
-                   t.span);
-  }
-  return trace.Text();
+  run::Timeline timeline;
+  std::vector<DeviceRows> planned, timed;
+  for (const DeviceSpec& device : devices)
+    planned.emplace_back(timeline, device.name + " predicted");
+  for (const DeviceSpec& device : devices) timed.emplace_back(timeline, device.name + " measured");
+  DrawPrediction(timeline, planned, prediction);
+  DrawMeasurement(timeline, timed, program, layout, measured);
+  return timeline.Text();
 }
 
 }  // namespace orchard::execute

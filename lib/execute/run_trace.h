@@ -11,7 +11,7 @@
 
 namespace orchard::execute {
 
-// Processes 0.. are the devices as predicted, 1000.. as measured; threads compute, send, receive.
+// Processes 1.. are the devices as predicted, then as measured; threads compute, send, receive.
 std::string RunTrace(const Program& program, const std::vector<DeviceSpec>& devices,
                      const Layout& layout, const Prediction& prediction,
                      const StepResult& measured);

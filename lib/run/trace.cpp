@@ -16,6 +16,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/number_format.h"
+#include "run/timeline.h"
 
 namespace orchard::run {
 namespace {
@@ -35,10 +36,6 @@ int64_t ThreadId() {
 
 std::string Quoted(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string Microseconds(int64_t nanoseconds) {
-  return FormatFixed(static_cast<double>(nanoseconds) / 1e3, 3);
 }
 
 }  // namespace
@@ -111,9 +108,9 @@ void Trace::Finish() {
 
 void Trace::Counter(std::string_view name, double value) {
   if (!on()) return;
-  state_->Add(
-      "\"ph\":\"C\",\"ts\":" + Microseconds(Now() - state_->origin) + ",\"name\":" + Quoted(name) +
-      ",\"args\":{\"value\":" + (std::isfinite(value) ? FormatShortest(value) : "null") + "}");
+  state_->Add("\"ph\":\"C\",\"ts\":" + TraceMicroseconds(Now() - state_->origin) +
+              ",\"name\":" + Quoted(name) + ",\"args\":{\"value\":" +
+              (std::isfinite(value) ? FormatShortest(value) : "null") + "}");
 }
 
 void Trace::NameThread(std::string_view name) {
@@ -136,8 +133,8 @@ Trace::Scope::~Scope() {
   if (trace_ == nullptr) return;
   try {
     State& state = *trace_->state_;
-    state.Add("\"ph\":\"X\",\"ts\":" + Microseconds(begin_ - state.origin) +
-              ",\"dur\":" + Microseconds(Now() - begin_) + ",\"name\":" + Quoted(name_) +
+    state.Add("\"ph\":\"X\",\"ts\":" + TraceMicroseconds(begin_ - state.origin) +
+              ",\"dur\":" + TraceMicroseconds(Now() - begin_) + ",\"name\":" + Quoted(name_) +
               ",\"cat\":" + Quoted(category_));
   } catch (...) {  // a full disk costs the trace, not the run
   }
