@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "base/error.h"
 #include "io/printable.h"
@@ -43,14 +44,25 @@ class AttributeReader {
  public:
   AttributeReader(NodeDef& node, const ProtobufSource& source) : node_(node), source_(source) {}
 
-  // An entry of the map `attr`.
-  void Read(std::string_view bytes) {
+  // An entry of the map `attr`. As in every protobuf map, the last entry of a key counts, and their
+  // order means nothing.
+  void Add(std::string_view bytes) {
     std::string_view key, value;
     ProtobufMessage m(bytes, source_);
     while (m.Next()) {
       if (m.field() == 1) key = m.Bytes();
       if (m.field() == 2) value = m.Bytes();
     }
+    values_[key] = value;
+  }
+
+  // After the last entry.
+  void Finish() {
+    for (const auto& [key, value] : values_) Read(key, value);
+  }
+
+ private:
+  void Read(std::string_view key, std::string_view value) {
     ProtobufMessage v(value, source_);
     while (v.Next()) {
       switch (v.field()) {
@@ -81,7 +93,6 @@ class AttributeReader {
     }
   }
 
- private:
   void TakeType(std::string_view key, int32_t type) {
     const int rank = TypeRank(key);
     if (rank < 0 || (rank_ >= 0 && rank_ < rank)) return;
@@ -109,6 +120,7 @@ class AttributeReader {
 
   NodeDef& node_;
   const ProtobufSource& source_;
+  std::map<std::string_view, std::string_view> values_;
   int rank_ = -1;
 };
 
@@ -139,12 +151,13 @@ NodeDef ParseNode(std::string_view bytes, const ProtobufSource& source) {
         node.device = m.Bytes();
         break;
       case 5:
-        attributes.Read(m.Bytes());
+        attributes.Add(m.Bytes());
         break;
       default:
         break;
     }
   }
+  attributes.Finish();
   if (node.name.empty()) throw DataError("a node without a name", source.Where(bytes.data()));
   if (node.op.empty())
     throw DataError("a node without an operation",

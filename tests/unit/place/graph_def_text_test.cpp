@@ -72,6 +72,17 @@ TEST(GraphDefText, GivesTheNodesOfTheBinaryForm) {
   EXPECT_FALSE(graph.has_functions);
 }
 
+TEST(GraphDefText, TakesTheLastAttributeOfANameAndNoHeedOfTheirOrder) {
+  const std::string shape = "attr { key: 'shape' value { shape { dim { size: 4 } } } }";
+  const std::string value =
+      "attr { key: 'value' value { tensor { tensor_shape { dim { size: 5 } } } } }";
+  const auto classed = [](const std::string& group) {
+    return "attr { key: '_class' value { list { s: 'loc:@" + group + "' } } }";
+  };
+  EXPECT_THAT(NodeOf(classed("a") + classed("b")).groups, ElementsAre("b"));
+  EXPECT_EQ(NodeOf(shape + value).shape, NodeOf(value + shape).shape);
+}
+
 TEST(GraphDefText, EverySpellingOfTheFormatIsRead) {
   const std::string inputs = R"(input: ["a" 'b', "\141\x62\u00e9\U0001F600\n\"", "tail";])";
   EXPECT_EQ(ErrorOf("node<name:'n',op:'o'>;"), "accepted");
