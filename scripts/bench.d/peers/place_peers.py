@@ -86,7 +86,7 @@ work = [max(1, round(op["us"])) for op in graph["ops"]]
 import pymetis
 
 neighbours = [[] for _ in names]
-for (a, b), weight in weights.items():
+for (a, b), weight in sorted(weights.items()):
     neighbours[a].append((b, weight))
     neighbours[b].append((a, weight))
 begin = [0]
