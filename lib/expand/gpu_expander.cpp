@@ -4,14 +4,13 @@
 #include "expand/matrix_runner.h"
 
 #if ORCHARD_HAVE_CUDA
-#include <cuda_runtime_api.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "cuda/base/device_memory.h"
 #include "cuda/expand/expand_matrix.h"
 #include "expand/expand_matrix.h"
 #endif
@@ -31,16 +30,6 @@ namespace {
 // Of the device's free memory, what one expander may take: another may work beside it.
 constexpr size_t kShareOfMemory = 3;
 
-void Check(cudaError_t status, const std::string& what) {
-  if (status == cudaSuccess) return;
-  cudaGetLastError();  // clears it for the next call
-  const std::string text = what + ": " + cudaGetErrorString(status);
-  if (status == cudaErrorMemoryAllocation) {
-    throw ResourceError(text, "", "use --device cpu, or free the device's memory");
-  }
-  throw Error(ExitCode::kInternal, text);
-}
-
 // Device memory that grows to the largest request.
 class DeviceBuffer {
  public:
@@ -56,7 +45,7 @@ class DeviceBuffer {
       cudaFree(data_);
       data_ = nullptr;
       capacity_ = 0;
-      Check(cudaMalloc(&data_, bytes), "device memory for tensor " + tensor);
+      cuda::CheckCuda(cudaMalloc(&data_, bytes), "device memory for tensor " + tensor);
       capacity_ = bytes;
     }
     return data_;
@@ -67,8 +56,9 @@ class DeviceBuffer {
   const T* Hold(std::span<const T> values, cudaStream_t stream, const std::string& tensor) {
     if (values.empty()) return nullptr;
     void* data = For(values.size_bytes(), tensor);
-    Check(cudaMemcpyAsync(data, values.data(), values.size_bytes(), cudaMemcpyHostToDevice, stream),
-          "copy to the device");
+    cuda::CheckCuda(
+        cudaMemcpyAsync(data, values.data(), values.size_bytes(), cudaMemcpyHostToDevice, stream),
+        "copy to the device");
     return static_cast<const T*>(data);
   }
 
@@ -84,8 +74,9 @@ class Staging {
  public:
   // Room for `bytes`, rounded up to pages, at any place within a page.
   explicit Staging(size_t bytes) : size_((bytes + kPage - 1) / kPage * kPage) {
-    Check(cudaHostAlloc(&data_, size_ + kPage, cudaHostAllocDefault), "pinned host memory");
-    Check(cudaEventCreateWithFlags(&done_, cudaEventDisableTiming), "event");
+    cuda::CheckCuda(cudaHostAlloc(&data_, size_ + kPage, cudaHostAllocDefault),
+                    "pinned host memory");
+    cuda::CheckCuda(cudaEventCreateWithFlags(&done_, cudaEventDisableTiming), "event");
   }
   ~Staging() {
     cudaFreeHost(data_);
@@ -99,8 +90,8 @@ class Staging {
     return {static_cast<std::byte*>(data_) + place, count};
   }
   size_t size() const { return size_; }
-  void Record(cudaStream_t stream) { Check(cudaEventRecord(done_, stream), "event"); }
-  void Wait() { Check(cudaEventSynchronize(done_), "waiting for the device"); }
+  void Record(cudaStream_t stream) { cuda::CheckCuda(cudaEventRecord(done_, stream), "event"); }
+  void Wait() { cuda::CheckCuda(cudaEventSynchronize(done_), "waiting for the device"); }
 
  private:
   void* data_ = nullptr;
@@ -147,7 +138,7 @@ SourceShape SourceOf(const TensorOp& op) {
 struct GpuExpander::State {
   State(int device, int64_t staging_bytes)
       : device(device), staging{Staging(staging_bytes), Staging(staging_bytes)} {
-    Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+    cuda::CheckCuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
   }
   ~State() {
     if (stream) cudaStreamDestroy(stream);
@@ -155,7 +146,7 @@ struct GpuExpander::State {
 
   size_t Room() const {
     size_t free = 0, total = 0;
-    Check(cudaMemGetInfo(&free, &total), "free device memory");
+    cuda::CheckCuda(cudaMemGetInfo(&free, &total), "free device memory");
     return (free + source.capacity() + target.capacity()) / kShareOfMemory;
   }
 
@@ -180,9 +171,9 @@ struct GpuExpander::State {
         room = large;
       }
       matrix.SourceRows(at, end, room);
-      Check(cudaMemcpyAsync(to + at * shape.unit_bytes, room.data(), bytes, cudaMemcpyHostToDevice,
-                            stream),
-            "copy to the device");
+      cuda::CheckCuda(cudaMemcpyAsync(to + at * shape.unit_bytes, room.data(), bytes,
+                                      cudaMemcpyHostToDevice, stream),
+                      "copy to the device");
       staging[turn].Record(stream);
       if (!large.empty()) staging[turn].Wait();
     }
@@ -199,8 +190,9 @@ struct GpuExpander::State {
     };
     const auto fetch = [&](int64_t at, int turn) {
       const auto room = piece(at, turn);
-      Check(cudaMemcpyAsync(room.data(), from + at, room.size(), cudaMemcpyDeviceToHost, stream),
-            "copy from the device");
+      cuda::CheckCuda(
+          cudaMemcpyAsync(room.data(), from + at, room.size(), cudaMemcpyDeviceToHost, stream),
+          "copy from the device");
       staging[turn].Record(stream);
     };
     fetch(0, 0);
@@ -219,7 +211,7 @@ struct GpuExpander::State {
 };
 
 GpuExpander::GpuExpander(int device, int64_t staging_bytes) {
-  Check(cudaSetDevice(device), "CUDA device " + std::to_string(device));
+  cuda::CheckCuda(cudaSetDevice(device), "CUDA device " + std::to_string(device));
   state_ = std::make_unique<State>(device, std::max<int64_t>(staging_bytes, 1 << 16));
 }
 
@@ -234,7 +226,7 @@ bool GpuExpander::Fits(const TensorOp& op) const {
 void GpuExpander::Run(const TensorRunner& runner, const TensorOp& op, uint64_t file_offset,
                       const std::function<void(int64_t, std::span<const std::byte>)>& write) {
   State& s = *state_;
-  Check(cudaSetDevice(s.device), "CUDA device");
+  cuda::CheckCuda(cudaSetDevice(s.device), "CUDA device");
   MatrixRunner& matrix = *runner.matrix();
   const ColumnTables tables = MakeColumnTables(op.columns->source_size(), op.columns->entries());
   const std::vector<int32_t> rows(op.rows->entries().begin(), op.rows->entries().end());

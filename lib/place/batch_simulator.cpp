@@ -7,10 +7,7 @@
 #include "base/thread_pool.h"
 
 #if ORCHARD_HAVE_CUDA
-#include <cuda_runtime_api.h>
-
-#include <string>
-
+#include "cuda/base/device_memory.h"
 #include "cuda/place/batch_simulate.h"
 #endif
 
@@ -19,31 +16,11 @@ namespace orchard::place {
 #if ORCHARD_HAVE_CUDA
 namespace {
 
-void Check(cudaError_t status, const char* what) {
-  if (status == cudaSuccess) return;
-  cudaGetLastError();  // clears it for the next call
-  const std::string text = std::string(what) + ": " + cudaGetErrorString(status);
-  if (status == cudaErrorMemoryAllocation || status == cudaErrorInvalidDevice ||
-      status == cudaErrorNoDevice)
-    throw ResourceError(text, "", "use --device cpu");
-  throw Error(ExitCode::kInternal, text);
-}
-
-struct FreeDevice {
-  void operator()(void* memory) const { cudaFree(memory); }
-};
-struct FreePinned {
-  void operator()(void* memory) const { cudaFreeHost(memory); }
-};
-template <class T>
-using DeviceMemory = std::unique_ptr<T, FreeDevice>;
+constexpr const char* kRoom = "device memory for candidate plans";
 
 template <class T>
-DeviceMemory<T> Allocate(int64_t count) {
-  void* memory = nullptr;
-  Check(cudaMalloc(&memory, static_cast<size_t>(std::max<int64_t>(count, 1)) * sizeof(T)),
-        "device memory for candidate plans");
-  return DeviceMemory<T>(static_cast<T*>(memory));
+cuda::DeviceMemory<T> Allocate(int64_t count) {
+  return cuda::AllocateOnDevice<T>(count, kRoom);
 }
 
 // The arrays of a graph on a device, and room for candidates and results.
@@ -51,8 +28,8 @@ class OnDevice {
  public:
   OnDevice(const BatchGraph& graph, int64_t blocks, bool with_memory, int device)
       : device_(device) {
-    Check(cudaSetDevice(device), "CUDA device");
-    Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    cuda::CheckCuda(cudaSetDevice(device), "CUDA device");
+    cuda::CheckCuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     const int64_t lanes = blocks * kBatchLanes;
     order_ = Allocate<int32_t>(blocks * graph.ops);
     devices_ = Allocate<uint8_t>(lanes * graph.ops);
@@ -86,61 +63,37 @@ class OnDevice {
   ~OnDevice() { cudaStreamDestroy(stream_); }
 
   void SendOrders(const int32_t* order, int64_t blocks) {
-    Send(order_.get(), order, blocks * args_.ops);
+    cuda::CopyToDevice(order_.get(), order, blocks * args_.ops, stream_);
   }
 
   void Run(const uint8_t* devices, int64_t blocks, int64_t* makespan, int64_t* excess) {
-    Check(cudaSetDevice(device_), "CUDA device");  // of this thread
+    cuda::CheckCuda(cudaSetDevice(device_), "CUDA device");  // of this thread
     const int64_t lanes = blocks * kBatchLanes;
-    Send(devices_.get(), devices, lanes * args_.ops);
+    cuda::CopyToDevice(devices_.get(), devices, lanes * args_.ops, stream_);
     args_.blocks = blocks;
     cuda::BatchSimulate(args_, stream_);
-    Fetch(makespan, makespan_.get(), lanes);
-    if (args_.memory) Fetch(excess, excess_.get(), lanes);
-    Check(cudaStreamSynchronize(stream_), "simulating candidate plans");
+    cuda::CopyToHost(makespan, makespan_.get(), lanes, stream_);
+    if (args_.memory) cuda::CopyToHost(excess, excess_.get(), lanes, stream_);
+    cuda::CheckCuda(cudaStreamSynchronize(stream_), "simulating candidate plans");
   }
 
  private:
-  // A copy that lives as long as this.
   template <class T>
   const T* Upload(const std::vector<T>& values) {
-    DeviceMemory<T> memory = Allocate<T>(static_cast<int64_t>(values.size()));
-    Send(memory.get(), values.data(), static_cast<int64_t>(values.size()));
-    const T* data = memory.get();
-    constants_.emplace_back(memory.release());
-    return data;
-  }
-  template <class T>
-  void Send(T* to, const T* from, int64_t count) {
-    Check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), cudaMemcpyHostToDevice,
-                          stream_),
-          "copy to the device");
-  }
-  template <class T>
-  void Fetch(T* to, const T* from, int64_t count) {
-    Check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), cudaMemcpyDeviceToHost,
-                          stream_),
-          "copy from the device");
+    return constants_.Upload(values, kRoom, stream_);
   }
 
   int device_;
   cudaStream_t stream_ = nullptr;
   BatchArgs args_;
   BatchMemory memory_;
-  std::vector<DeviceMemory<void>> constants_;
-  DeviceMemory<int32_t> order_;
-  DeviceMemory<uint8_t> devices_;
-  DeviceMemory<char> end_;
-  DeviceMemory<int64_t> makespan_, excess_;
-  DeviceMemory<uint32_t> readers_;
+  cuda::DeviceConstants constants_;
+  cuda::DeviceMemory<int32_t> order_;
+  cuda::DeviceMemory<uint8_t> devices_;
+  cuda::DeviceMemory<char> end_;
+  cuda::DeviceMemory<int64_t> makespan_, excess_;
+  cuda::DeviceMemory<uint32_t> readers_;
 };
-
-// Pinned, so that the bus is used fully; the kernel waits for it.
-std::unique_ptr<uint8_t, FreePinned> Pinned(int64_t bytes) {
-  void* memory = nullptr;
-  Check(cudaMallocHost(&memory, static_cast<size_t>(bytes)), "pinned memory for candidate plans");
-  return std::unique_ptr<uint8_t, FreePinned>(static_cast<uint8_t*>(memory));
-}
 
 }  // namespace
 #endif
@@ -165,7 +118,7 @@ struct BatchSimulator::State {
   std::vector<int64_t> makespan, excess;
   ThreadPool pool;
 #if ORCHARD_HAVE_CUDA
-  std::unique_ptr<uint8_t, FreePinned> pinned;
+  cuda::PinnedMemory<uint8_t> pinned;
   std::unique_ptr<OnDevice> gpu;
 #endif
 };
@@ -181,7 +134,7 @@ BatchSimulator::BatchSimulator(const Problem& problem, int64_t blocks, int threa
   }
 #if ORCHARD_HAVE_CUDA
   state_->gpu = std::make_unique<OnDevice>(state_->graph, blocks, state_->with_memory, *cuda);
-  state_->pinned = Pinned(bytes);
+  state_->pinned = cuda::AllocatePinned<uint8_t>(bytes, "pinned memory for candidate plans");
   state_->devices = state_->pinned.get();
 #else
   throw ResourceError("this build has no CUDA kernels", "", "use --device cpu");

@@ -1,12 +1,7 @@
 #include "place/pdlp_solver.h"
 
 #ifdef ORCHARD_HAVE_CUDA
-#include <cuda_runtime_api.h>
-
-#include <string>
-#include <utility>
-
-#include "base/error.h"
+#include "cuda/base/device_memory.h"
 #include "cuda/place/pdlp.h"
 #include "place/pdlp_arrays.h"
 #endif
@@ -18,22 +13,12 @@ namespace {
 
 constexpr int kGraphAttempts = 32;  // recorded once and replayed, which halves the cost of a launch
 
-void Check(cudaError_t status, const char* call) {
-  if (status == cudaSuccess) return;
-  throw ResourceError(std::string(call) + ": " + cudaGetErrorString(status), "device",
-                      "free its memory, or use --device cpu");
-}
-
-struct Free {
-  void operator()(void* memory) const { cudaFree(memory); }
-};
-
 class GpuMachine : public PdlpMachine {
  public:
   GpuMachine(const ScaledProgramme& scaled, const PdlpControl& control,
              const std::vector<double>& z, const std::vector<double>& y, int device) {
-    Check(cudaSetDevice(device), "cudaSetDevice");
-    Check(cudaStreamCreate(&stream_), "cudaStreamCreate");
+    cuda::CheckCuda(cudaSetDevice(device), "cudaSetDevice");
+    cuda::CheckCuda(cudaStreamCreate(&stream_), "cudaStreamCreate");
     const auto upload = [this](const auto& values) { return Upload(values); };
     SetPdlpArrays(scaled, z, y, upload, upload, args_);
     args_.control = Upload(std::vector<PdlpControl>{control});
@@ -48,7 +33,7 @@ class GpuMachine : public PdlpMachine {
   void Iterate(int attempts) override {
     for (; attempts >= kGraphAttempts; attempts -= kGraphAttempts) {
       if (!graph_) Record();
-      Check(cudaGraphLaunch(graph_, stream_), "cudaGraphLaunch");
+      cuda::CheckCuda(cudaGraphLaunch(graph_, stream_), "cudaGraphLaunch");
     }
     if (attempts > 0) cuda::PdlpIterate(args_, attempts, stream_);
   }
@@ -68,9 +53,8 @@ class GpuMachine : public PdlpMachine {
   void SetOmega(double omega) override {
     PdlpControl control = Download(args_.control);
     control.omega = omega;
-    Check(cudaMemcpyAsync(args_.control, &control, sizeof control, cudaMemcpyHostToDevice, stream_),
-          "cudaMemcpy");
-    Check(cudaStreamSynchronize(stream_), "PDLP");
+    cuda::CopyToDevice(args_.control, &control, 1, stream_);
+    cuda::CheckCuda(cudaStreamSynchronize(stream_), "PDLP");
   }
 
   void Read(PdlpPoint point, std::vector<double>& z, std::vector<double>& y) override {
@@ -78,48 +62,43 @@ class GpuMachine : public PdlpMachine {
     const bool average = point == PdlpPoint::kAverage;
     z.resize(args_.columns);
     y.resize(args_.rows);
-    Check(cudaMemcpy(z.data(), average ? args_.z_average : args_.z[current],
-                     z.size() * sizeof(double), cudaMemcpyDeviceToHost),
-          "cudaMemcpy");
-    Check(cudaMemcpy(y.data(), average ? args_.y_average : args_.y[current],
-                     y.size() * sizeof(double), cudaMemcpyDeviceToHost),
-          "cudaMemcpy");
+    cuda::CheckCuda(cudaMemcpy(z.data(), average ? args_.z_average : args_.z[current],
+                               z.size() * sizeof(double), cudaMemcpyDeviceToHost),
+                    "cudaMemcpy");
+    cuda::CheckCuda(cudaMemcpy(y.data(), average ? args_.y_average : args_.y[current],
+                               y.size() * sizeof(double), cudaMemcpyDeviceToHost),
+                    "cudaMemcpy");
   }
 
  private:
   template <class T>
   T* Upload(const std::vector<T>& values) {
-    void* memory = nullptr;
-    const size_t bytes = values.size() * sizeof(T);
-    Check(cudaMalloc(&memory, bytes), "cudaMalloc");
-    memory_.emplace_back(memory);
-    Check(cudaMemcpy(memory, values.data(), bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
-    return static_cast<T*>(memory);
+    return memory_.Upload(values, "device memory for PDLP", stream_);
   }
 
   template <class T>
   T Download(const T* from) const {
     T value;
-    Check(cudaMemcpyAsync(&value, from, sizeof value, cudaMemcpyDeviceToHost, stream_),
-          "cudaMemcpy");
-    Check(cudaStreamSynchronize(stream_), "PDLP");
+    cuda::CopyToHost(&value, from, 1, stream_);
+    cuda::CheckCuda(cudaStreamSynchronize(stream_), "PDLP");
     return value;
   }
 
   void Record() {
     cudaGraph_t graph = nullptr;
-    Check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamCapture");
+    cuda::CheckCuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal),
+                    "cudaStreamCapture");
     cuda::PdlpIterate(args_, kGraphAttempts, stream_);
-    Check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+    cuda::CheckCuda(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
     const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
     cudaGraphDestroy(graph);
-    Check(status, "cudaGraphInstantiate");
+    cuda::CheckCuda(status, "cudaGraphInstantiate");
   }
 
   PdlpArgs args_;
   cudaStream_t stream_ = nullptr;
   cudaGraphExec_t graph_ = nullptr;
-  std::vector<std::unique_ptr<void, Free>> memory_;
+  cuda::DeviceConstants memory_;
 };
 
 }  // namespace
