@@ -3,95 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "base/error.h"
+#include "io/medical/nifti_fields.h"
 #include "io/printable.h"
 
 namespace orchard::io {
 namespace {
-
-static_assert(std::endian::native == std::endian::little);
-
-// Reads numbers of a header at byte offsets.
-class Fields {
- public:
-  Fields(std::span<const std::byte> bytes, bool swap) : bytes_(bytes), swap_(swap) {}
-
-  template <class T>
-  T At(size_t offset) const {
-    std::byte raw[sizeof(T)];
-    std::memcpy(raw, bytes_.data() + offset, sizeof(T));
-    if (swap_) std::reverse(raw, raw + sizeof(T));
-    return std::bit_cast<T>(raw);
-  }
-  template <class T, size_t N>
-  void Array(size_t offset, std::array<double, N>& target) const {
-    for (size_t i = 0; i < N; ++i) target[i] = static_cast<double>(At<T>(offset + i * sizeof(T)));
-  }
-  std::string Text(size_t offset, size_t size) const {
-    const char* begin = reinterpret_cast<const char*>(bytes_.data() + offset);
-    return {begin, std::find(begin, begin + size, '\0')};
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-  bool swap_;
-};
-
-// The fields whose types differ between the versions, by their offsets in version 1.
-NiftiHeader ReadVersion1(const Fields& f) {
-  NiftiHeader h;
-  for (size_t i = 0; i < 8; ++i) h.dim[i] = f.At<int16_t>(40 + 2 * i);
-  f.Array<float>(56, h.intent_p);
-  h.intent_code = f.At<int16_t>(68);
-  h.datatype = f.At<int16_t>(70);
-  h.bitpix = f.At<int16_t>(72);
-  f.Array<float>(76, h.pixdim);
-  const float offset = f.At<float>(108);
-  h.vox_offset =
-      std::isfinite(offset) && std::abs(offset) < 9e15F ? static_cast<int64_t>(offset) : -1;
-  h.scl_slope = f.At<float>(112);
-  h.scl_inter = f.At<float>(116);
-  h.xyzt_units = f.At<uint8_t>(123);
-  h.cal_max = f.At<float>(124);
-  h.cal_min = f.At<float>(128);
-  h.descrip = f.Text(148, 80);
-  h.qform_code = f.At<int16_t>(252);
-  h.sform_code = f.At<int16_t>(254);
-  f.Array<float>(256, h.quatern);
-  f.Array<float>(268, h.qoffset);
-  for (size_t row = 0; row < 3; ++row) f.Array<float>(280 + 16 * row, h.srow[row]);
-  h.intent_name = f.Text(328, 16);
-  return h;
-}
-
-NiftiHeader ReadVersion2(const Fields& f) {
-  NiftiHeader h;
-  h.version = 2;
-  h.datatype = f.At<int16_t>(12);
-  h.bitpix = f.At<int16_t>(14);
-  for (size_t i = 0; i < 8; ++i) h.dim[i] = f.At<int64_t>(16 + 8 * i);
-  f.Array<double>(80, h.intent_p);
-  f.Array<double>(104, h.pixdim);
-  h.vox_offset = f.At<int64_t>(168);
-  h.scl_slope = f.At<double>(176);
-  h.scl_inter = f.At<double>(184);
-  h.cal_max = f.At<double>(192);
-  h.cal_min = f.At<double>(200);
-  h.descrip = f.Text(240, 80);
-  h.qform_code = f.At<int32_t>(344);
-  h.sform_code = f.At<int32_t>(348);
-  f.Array<double>(352, h.quatern);
-  f.Array<double>(376, h.qoffset);
-  for (size_t row = 0; row < 3; ++row) f.Array<double>(400 + 32 * row, h.srow[row]);
-  h.xyzt_units = f.At<int32_t>(500);
-  h.intent_code = f.At<int32_t>(504);
-  h.intent_name = f.Text(508, 16);
-  return h;
-}
 
 void CheckSizes(const NiftiHeader& h, const std::string& where) {
   if (h.dim[0] < 1 || h.dim[0] > 7)
@@ -173,81 +93,6 @@ double RelativeDifference(const Affine& a, const Affine& b) {
   return std::max(most, Norm(Minus(a.Origin(), b.Origin())) / finest);
 }
 
-// Writes numbers of a header at byte offsets.
-class Bytes {
- public:
-  explicit Bytes(size_t size) : bytes_(size) {}
-
-  template <class T, class V>
-  void Put(size_t offset, V value) {
-    const T stored = static_cast<T>(value);
-    std::memcpy(bytes_.data() + offset, &stored, sizeof(T));
-  }
-  template <class T, class Values>
-  void PutAll(size_t offset, const Values& values) {
-    for (size_t i = 0; i < values.size(); ++i) Put<T>(offset + i * sizeof(T), values[i]);
-  }
-  void PutText(size_t offset, size_t size, const std::string& text) {
-    std::memcpy(bytes_.data() + offset, text.data(), std::min(size - 1, text.size()));
-  }
-  std::vector<std::byte> Take() && { return std::move(bytes_); }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
-std::vector<std::byte> SerializeVersion1(const NiftiHeader& h) {
-  Bytes b(kNifti1HeaderBytes + 4);
-  b.Put<int32_t>(0, kNifti1HeaderBytes);
-  b.PutAll<int16_t>(40, h.dim);
-  b.PutAll<float>(56, h.intent_p);
-  b.Put<int16_t>(68, h.intent_code);
-  b.Put<int16_t>(70, h.datatype);
-  b.Put<int16_t>(72, h.bitpix);
-  b.PutAll<float>(76, h.pixdim);
-  b.Put<float>(108, h.vox_offset);
-  b.Put<float>(112, h.scl_slope);
-  b.Put<float>(116, h.scl_inter);
-  b.Put<uint8_t>(123, h.xyzt_units);
-  b.Put<float>(124, h.cal_max);
-  b.Put<float>(128, h.cal_min);
-  b.PutText(148, 80, h.descrip);
-  b.Put<int16_t>(252, h.qform_code);
-  b.Put<int16_t>(254, h.sform_code);
-  b.PutAll<float>(256, h.quatern);
-  b.PutAll<float>(268, h.qoffset);
-  for (size_t row = 0; row < 3; ++row) b.PutAll<float>(280 + 16 * row, h.srow[row]);
-  b.PutText(328, 16, h.intent_name);
-  b.PutText(344, 4, "n+1");
-  return std::move(b).Take();
-}
-
-std::vector<std::byte> SerializeVersion2(const NiftiHeader& h) {
-  Bytes b(kNifti2HeaderBytes + 4);
-  b.Put<int32_t>(0, kNifti2HeaderBytes);
-  b.PutAll<uint8_t>(4, std::array<int, 8>{'n', '+', '2', 0, 0x0D, 0x0A, 0x1A, 0x0A});
-  b.Put<int16_t>(12, h.datatype);
-  b.Put<int16_t>(14, h.bitpix);
-  b.PutAll<int64_t>(16, h.dim);
-  b.PutAll<double>(80, h.intent_p);
-  b.PutAll<double>(104, h.pixdim);
-  b.Put<int64_t>(168, h.vox_offset);
-  b.Put<double>(176, h.scl_slope);
-  b.Put<double>(184, h.scl_inter);
-  b.Put<double>(192, h.cal_max);
-  b.Put<double>(200, h.cal_min);
-  b.PutText(240, 80, h.descrip);
-  b.Put<int32_t>(344, h.qform_code);
-  b.Put<int32_t>(348, h.sform_code);
-  b.PutAll<double>(352, h.quatern);
-  b.PutAll<double>(376, h.qoffset);
-  for (size_t row = 0; row < 3; ++row) b.PutAll<double>(400 + 32 * row, h.srow[row]);
-  b.Put<int32_t>(500, h.xyzt_units);
-  b.Put<int32_t>(504, h.intent_code);
-  b.PutText(508, 16, h.intent_name);
-  return std::move(b).Take();
-}
-
 }  // namespace
 
 int64_t NiftiHeader::frames() const { return dim[4] * dim[5] * dim[6] * dim[7]; }
@@ -255,7 +100,8 @@ int64_t NiftiHeader::frames() const { return dim[4] * dim[5] * dim[6] * dim[7]; 
 NiftiHeader ParseNiftiHeader(std::span<const std::byte> file, const std::string& where) {
   if (file.size() < kNifti1HeaderBytes)
     throw DataError("file is too short for a NIfTI header", where);
-  const auto size_of_header = Fields(file, false).At<uint32_t>(0);
+  uint32_t size_of_header = 0;
+  std::memcpy(&size_of_header, file.data(), sizeof size_of_header);
   const bool swap = __builtin_bswap32(size_of_header) == kNifti1HeaderBytes ||
                     __builtin_bswap32(size_of_header) == kNifti2HeaderBytes;
   const uint32_t size = swap ? __builtin_bswap32(size_of_header) : size_of_header;
@@ -263,22 +109,21 @@ NiftiHeader ParseNiftiHeader(std::span<const std::byte> file, const std::string&
     throw DataError("not a NIfTI file", where + ": sizeof_hdr");
   if (size > file.size()) throw DataError("NIfTI header is cut short", where);
 
-  const Fields fields(file, swap);
-  const std::string magic = fields.Text(size == kNifti1HeaderBytes ? 344 : 4, 4);
-  const std::string version(1, size == kNifti1HeaderBytes ? '1' : '2');
-  if (magic != "n+" + version && magic != "ni" + version) {
+  const int version = size == kNifti1HeaderBytes ? 1 : 2;
+  const std::string magic = NiftiMagic(file, version);
+  const std::string digit = std::to_string(version);
+  if (magic != "n+" + digit && magic != "ni" + digit) {
     throw DataError(magic.empty() ? "an Analyze 7.5 file, which does not say where the image lies"
                                   : "NIfTI header with the magic " + Quoted(magic),
                     where + ": magic", "convert it with a program that knows its orientation");
   }
-  NiftiHeader header = version == "1" ? ReadVersion1(fields) : ReadVersion2(fields);
-  header.big_endian = swap;
+  NiftiHeader header = ReadNiftiFields(file, version, swap);
   header.single_file = magic[1] == '+';
   // Sizes behind the last axis are not sizes: some programs leave zeros or worse there.
   for (size_t i = 1; i < 8; ++i)
     if (static_cast<int64_t>(i) > header.dim[0]) header.dim[i] = 1;
   CheckSizes(header, where);
-  if (header.single_file && header.vox_offset == 0) header.vox_offset = version == "1" ? 352 : 544;
+  if (header.single_file && header.vox_offset == 0) header.vox_offset = version == 1 ? 352 : 544;
   return header;
 }
 
@@ -402,10 +247,6 @@ void SetNiftiPlace(NiftiHeader& h, const Affine& affine, int32_t code) {
   }
   const double sign = q[0] < 0 ? -1 : 1;
   h.quatern = {q[1] * sign + 0.0, q[2] * sign + 0.0, q[3] * sign + 0.0};  // no negative zeros
-}
-
-std::vector<std::byte> SerializeNiftiHeader(const NiftiHeader& header) {
-  return header.version == 1 ? SerializeVersion1(header) : SerializeVersion2(header);
 }
 
 }  // namespace orchard::io
