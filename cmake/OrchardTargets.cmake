@@ -60,8 +60,8 @@ function(orchard_tool name)
 endfunction()
 
 # orchard_test(name [TORCH] SOURCES a_test.cpp ... [LIBRARIES ...] [LABELS ...]): a GoogleTest executable and its ctest entry.
-# LABELS hostile marks tests of damaged and malicious input: `scripts/test --asan` builds those (target hostile-tests) and runs them.
-add_custom_target(hostile-tests)
+# Those without LibTorch get the label core: `scripts/test --asan` builds them (target core-tests) and runs them under sanitizers.
+add_custom_target(core-tests)
 function(orchard_test name)
   cmake_parse_arguments(A "TORCH" "" "SOURCES;LIBRARIES;LABELS" ${ARGN})
   if(NOT ORCHARD_TESTS)
@@ -75,14 +75,14 @@ function(orchard_test name)
                         ${A_LIBRARIES})
   if(A_TORCH)
     target_link_libraries(${name} PRIVATE orchard Orchard::libtorch)
+  else()
+    list(APPEND A_LABELS core)
+    add_dependencies(core-tests ${name})
   endif()
   target_compile_definitions(${name} PRIVATE ORCHARD_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ORCHARD_BUILD_DIR="${CMAKE_BINARY_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT 900)
-  if("hostile" IN_LIST A_LABELS)
-    add_dependencies(hostile-tests ${name})
-  endif()
 endfunction()
 
 # orchard_bench(name [TORCH] SOURCES a_bench.cpp ... [LIBRARIES ...]): a Google Benchmark executable; never run by ctest.
@@ -133,7 +133,7 @@ endfunction()
 function(orchard_fuzz name)
   cmake_parse_arguments(A "" "" "SOURCES;LIBRARIES;SHARED" ${ARGN})
   orchard_test(${name}_replay_test SOURCES ${name}_fuzz.cpp ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_test.cpp
-    LIBRARIES ${A_LIBRARIES} ${A_SHARED} LABELS hostile)
+    LIBRARIES ${A_LIBRARIES} ${A_SHARED})
   if(ORCHARD_TESTS)
     target_compile_definitions(${name}_replay_test PRIVATE ORCHARD_FUZZ_CORPUS="${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
   endif()
