@@ -6,10 +6,10 @@
 namespace orchard::place {
 namespace {
 
-constexpr double kStartTemperature = 1e-2, kEndTemperature = 1e-4;  // of the starting makespan
+constexpr double kStartTemperature = 2e-3, kEndTemperature = 3e-4;  // of the starting makespan
 constexpr double kOverWeight = 10;  // of memory over the limit, in makespans per limit
 constexpr double kPlateau = 0.2;    // of the budget without improvement: back to the best
-constexpr int32_t kSwapEvery = 4;   // of the fine moves, one of so many changes the order
+constexpr int32_t kSwapEvery = 4;   // of the later moves, one of so many changes the order
 
 }  // namespace
 
@@ -26,27 +26,23 @@ double AnnealValue(const RefineCost& cost, int64_t smallest_memory) {
 }
 
 double AnnealTemperature(double fraction) {
-  const double part = fraction < kCoarsePart ? fraction / kCoarsePart
-                                             : (fraction - kCoarsePart) / (1 - kCoarsePart);
-  return kStartTemperature * std::pow(kEndTemperature / kStartTemperature, part);
+  return kStartTemperature * std::pow(kEndTemperature / kStartTemperature, fraction);
 }
 
-Chain::Chain(const Problem& problem, const Granularity& units, ChainState state, uint64_t seed,
-             int32_t number)
+Chain::Chain(const Problem& problem, const Granularity& units, ChainState state, uint64_t seed)
     : problem_(problem),
-      levels_(units),
-      units_(&units.coarse),
+      units_(units),
       simulator_(problem.ops, problem.cluster),
       state_(std::move(state)),
-      random_(seed, static_cast<uint64_t>(number), state_.random_block),
+      random_(seed, static_cast<uint64_t>(state_.number), state_.random_block),
       moves_(problem, random_),
       smallest_(SmallestMemory(problem.cluster)) {
   value_ = AnnealValue(state_.current_cost, smallest_);
   if (!state_.current.rank.empty()) simulator_.SetRanks(state_.current.rank);
 }
 
-ChainState Chain::Begin(const Problem& problem, Candidate start) {
-  ChainState state;
+ChainState Chain::Begin(const Problem& problem, Candidate start, int32_t number) {
+  ChainState state{.number = number};
   state.current = std::move(start);
   Simulator simulator(problem.ops, problem.cluster);
   const bool ranked = !state.current.rank.empty();
@@ -90,16 +86,17 @@ void Chain::RankByStart() {
 }
 
 void Chain::Step(double fraction) {
-  const bool coarse = fraction < kCoarsePart;
+  const bool devices_only = fraction < kDevicesPart;
   const double temperature = state_.start_value * AnnealTemperature(fraction);
-  const bool refine = !coarse && units_ != &levels_.fine;
-  units_ = coarse ? &levels_.coarse : &levels_.fine;
-  if (fraction - state_.improved > kPlateau || refine) {
+  if (fraction - state_.improved > kPlateau) {
     Return();
     state_.improved = fraction;
   }
-  if (!coarse && state_.current.rank.empty()) RankByStart();
-  if (!Propose(coarse)) return;
+  if (!devices_only && state_.current.rank.empty()) {
+    Return();
+    if (state_.current.rank.empty()) RankByStart();
+  }
+  if (!Propose(devices_only)) return;
   // Accepted when value - value_ <= -temperature ln(uniform).
   const double most = value_ - temperature * std::log(std::max(random_.Uniform(), 1e-300));
   RefineCost cost;
@@ -138,10 +135,10 @@ void Chain::Undo() {
   simulator_.SwapRanks(swapped_[0], swapped_[1]);
 }
 
-bool Chain::Propose(bool coarse) {
+bool Chain::Propose(bool devices_only) {
   swapped_[0] = swapped_[1] = -1;
-  if (!coarse && random_.Below(kSwapEvery) == 0) return ProposeSwap();
-  return moves_.Move(*units_, state_.current.device);
+  if (!devices_only && random_.Below(kSwapEvery) == 0) return ProposeSwap();
+  return moves_.Move(moves_.AnyLevel(units_), state_.current.device);
 }
 
 // An operator goes before another one of its device that now has the better rank.

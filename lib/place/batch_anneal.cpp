@@ -40,16 +40,16 @@ class BlockChain {
 
   // Lays out moves at `fraction` of the annealing.
   void Propose(double fraction) {
-    const bool coarse = fraction < kCoarsePart;
+    const bool devices_only = fraction < kDevicesPart;
     temperature_ = AnnealTemperature(fraction) * start_value_;
     order_move_ = {-1, -1};
-    if (!coarse && random_.Below(kOrderEvery) == 0) MoveInOrder();
+    if (!devices_only && random_.Below(kOrderEvery) == 0) MoveInOrder();
     const std::span<uint8_t> devices = batch_.Devices(block_);
     for (int32_t lane = 0; lane < kBatchLanes; ++lane) {
       moved_[lane].clear();
       // Lane 0 of a batch with a new order is that order alone.
       const bool still = lane == 0 && order_move_.first >= 0;
-      const bool any = !still && moves_.Move(coarse ? units_.coarse : units_.fine, current_.device);
+      const bool any = !still && moves_.Move(moves_.AnyLevel(units_), current_.device);
       tried_[lane] = any || order_move_.first >= 0;
       most_[lane] = value_ - temperature_ * std::log(std::max(random_.Uniform(), 1e-300));
       if (!any) continue;
@@ -227,7 +227,7 @@ class BatchAnnealing {
     const double begin = SecondsNow();
     int exchanged = 0;
     double told = 0;
-    bool coarse = true;
+    bool devices_only = true;
     for (int64_t done = 0; !StopRequested(); ++done) {
       const double passed = SecondsNow() - begin;
       double fraction = 0;
@@ -239,8 +239,8 @@ class BatchAnnealing {
         exchanged = static_cast<int>(fraction * kExchanges);
         Exchange();
       }
-      if (coarse && fraction >= kCoarsePart) {
-        coarse = false;
+      if (devices_only && fraction >= kDevicesPart) {
+        devices_only = false;
         for (const auto& chain : chains_) chain->Follow(*chain);
       }
       pool_.ForEach(options_.chains, [&](int64_t k) { chains_[k]->Propose(fraction); });

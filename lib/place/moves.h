@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "place/move_units.h"
+#include "place/granularity.h"
 #include "place/plan.h"
 
 namespace orchard::place {
@@ -37,18 +37,15 @@ class RandomWords {
   int at_ = 4;
 };
 
-// Large moves first, then small ones.
-struct Granularity {
-  explicit Granularity(const Problem& problem)
-      : coarse(problem, problem.coarse), fine(problem, problem.ops.group) {}
-  MoveUnits coarse, fine;
-};
-
 class MoveMaker {
  public:
   MoveMaker(const Problem& problem, RandomWords& random)
-      : devices_(problem.cluster.size()), random_(random), seen_(problem.ops.groups, 0) {}
+      : devices_(problem.cluster.size()), random_(random), seen_(problem.ops.size(), 0) {}
 
+  // Each level is as likely as any other.
+  const MoveUnits& AnyLevel(const Granularity& units) {
+    return units.levels[random_.Below(static_cast<int32_t>(units.levels.size()))];
+  }
   // Moves one unit to a device, a region of 1 to 64 units around it, or it to the device of a
   // neighbour: 25, 50 and 25 %. Leaves the operators that moved, and where they were, in `moved`;
   // false when that is nothing.

@@ -12,6 +12,7 @@ namespace orchard::place {
 namespace {
 
 constexpr int64_t kPoll = 64;       // steps between looks at the clock
+constexpr double kBehind = 0.01;    // of the best makespan: who is slower by more takes it over
 constexpr double kTellEvery = 0.2;  // seconds between calls of `progress`
 
 // The best of all chains; the first of equal ones.
@@ -43,6 +44,7 @@ class Annealing {
                    [&](int64_t k) { Round(static_cast<int32_t>(k)); });
       if (StopRequested()) break;  // the state of a round that was cut short is not a checkpoint
       ++state_.round;
+      if (state_.round % kRefineExchange == 0 && state_.round < kRefineRounds) Exchange();
       state_.seconds = before_ + SecondsNow() - begin_;
       if (calls_.checkpoint) calls_.checkpoint(state_);
     }
@@ -50,9 +52,22 @@ class Annealing {
   }
 
  private:
+  void Exchange() {
+    const ChainState best = Best(state_);
+    const double most = (1 + kBehind) * static_cast<double>(best.best_cost.makespan);
+    for (ChainState& chain : state_.chains) {
+      if (chain.best_cost.excess <= best.best_cost.excess &&
+          static_cast<double>(chain.best_cost.makespan) <= most)
+        continue;
+      chain.current = chain.best = best.best;
+      chain.current_cost = chain.best_cost = best.best_cost;
+      chain.improved = static_cast<double>(state_.round) / kRefineRounds;
+    }
+  }
+
   // One round of chain k. With a time limit, chains that wait for a thread share the time.
   void Round(int32_t k) {
-    Chain chain(problem_, units_, std::move(state_.chains[k]), options_.seed, k);
+    Chain chain(problem_, units_, std::move(state_.chains[k]), options_.seed);
     const int64_t first = options_.steps * state_.round / kRefineRounds,
                   last = options_.steps * (state_.round + 1) / kRefineRounds;
     const auto chains = static_cast<double>(state_.chains.size());
@@ -109,11 +124,11 @@ bool CanRefine(const Problem& problem) {
 RefineState BeginRefine(const Problem& problem, const std::vector<Candidate>& starts,
                         const RefineOptions& options) {
   int32_t chains = options.chains;
-  if (options.seconds > 0) chains = std::clamp(options.threads, 1, chains);
+  if (options.seconds > 0) chains = std::max(options.threads, chains);
   RefineState state;
   state.chains.resize(chains);
   ThreadPool(std::clamp<int>(options.threads, 1, chains)).ForEach(chains, [&](int64_t k) {
-    state.chains[k] = Chain::Begin(problem, starts[k % starts.size()]);
+    state.chains[k] = Chain::Begin(problem, starts[k % starts.size()], static_cast<int32_t>(k));
   });
   return state;
 }

@@ -11,11 +11,13 @@
 namespace orchard::place {
 
 inline constexpr int32_t kRefineChains = 4;
+// Rounds after which chains that are behind go on from what the best has found.
+inline constexpr int32_t kRefineExchange = 5;
 
 struct RefineOptions {
   int64_t steps = 0;   // of each chain; 0: until the time is over
   double seconds = 0;  // 0: no limit. With a limit, results depend on the machine's speed.
-  int32_t chains = kRefineChains;  // with a time limit: as many as threads, if those are fewer
+  int32_t chains = kRefineChains;  // with a time limit: as many as threads, if those are more
   uint64_t seed = 0;
   int threads = 1;
 };

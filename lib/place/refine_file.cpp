@@ -27,7 +27,8 @@ void FromJson(const nlohmann::json& json, Candidate& candidate, RefineCost& cost
 }
 
 Json ToJson(const ChainState& chain) {
-  return {{"current", ToJson(chain.current, chain.current_cost)},
+  return {{"number", chain.number},
+          {"current", ToJson(chain.current, chain.current_cost)},
           {"best", ToJson(chain.best, chain.best_cost)},
           {"start_value", chain.start_value},
           {"improved", chain.improved},
@@ -36,6 +37,7 @@ Json ToJson(const ChainState& chain) {
 
 ChainState ChainFromJson(const nlohmann::json& json) {
   ChainState chain;
+  json.at("number").get_to(chain.number);
   FromJson(json.at("current"), chain.current, chain.current_cost);
   FromJson(json.at("best"), chain.best, chain.best_cost);
   json.at("start_value").get_to(chain.start_value);

@@ -54,8 +54,9 @@ std::vector<Candidate> PlansOf(const Problem& problem, const std::vector<const M
   return plans;
 }
 
-// Each start with the three ways to say who goes first, in turns: the order of its schedule, who
-// was ready first, and the longest path to the end.
+// The starts with one of three ways to say who goes first: the order of the start's schedule, who
+// was ready first, and the longest path to the end. The best start with all three comes first, then
+// the others with their schedules' orders, then the rest.
 std::vector<Candidate> CandidatesOf(const Problem& problem,
                                     const std::vector<const Member*>& starts) {
   std::vector<int32_t> by_path(problem.ops.size());
@@ -64,13 +65,18 @@ std::vector<Candidate> CandidatesOf(const Problem& problem,
     return std::pair(problem.priority[a], problem.ops.topo[a]) <
            std::pair(problem.priority[b], problem.ops.topo[b]);
   });
+  enum class First { kAsPlanned, kReady, kLongestPath };
   std::vector<Candidate> candidates;
-  for (size_t k = 0; k < 3 * starts.size(); ++k) {
-    const Schedule& schedule = starts[k % starts.size()]->result.schedule;
+  const auto add = [&](const Member* start, First first) {
+    const Schedule& schedule = start->result.schedule;
     Candidate candidate{schedule.device, {}};
-    if (k % 3 == 0) candidate.rank = RanksOf(OrderByStart(problem.ops, schedule));
-    if (k % 3 == 2) candidate.rank = RanksOf(by_path);
+    if (first == First::kAsPlanned) candidate.rank = RanksOf(OrderByStart(problem.ops, schedule));
+    if (first == First::kLongestPath) candidate.rank = RanksOf(by_path);
     candidates.push_back(std::move(candidate));
+  };
+  for (First first : {First::kReady, First::kLongestPath, First::kAsPlanned}) add(starts[0], first);
+  for (First first : {First::kAsPlanned, First::kReady, First::kLongestPath}) {
+    for (size_t k = 1; k < starts.size(); ++k) add(starts[k], first);
   }
   return candidates;
 }
