@@ -42,6 +42,7 @@ Device ReadDevice(const JsonAt& at, size_t index) {
     device.memory -= reserve;
   }
   if (at.Has("speed")) device.speed = at.At("speed").Number();
+  if (at.Has("host")) device.host = ReadLink(at.At("host"), kHostLink);
   if (device.speed <= 0) at.At("speed").Fail("a speed must be positive");
   return device;
 }
@@ -68,6 +69,11 @@ Time Cluster::Cost(int64_t bytes, double stated_us, int32_t src, int32_t dst) co
   const double us =
       stated_us >= 0 ? stated_us : pair.us_per_byte * static_cast<double>(bytes) + pair.latency_us;
   return whole_microseconds ? kMicrosecond * std::llrint(us) : FromMicroseconds(us);
+}
+
+Time Cluster::HostCost(int64_t bytes, int32_t device) const {
+  const Link& link = devices[device].host.value_or(host_link);
+  return FromMicroseconds(link.us_per_byte * static_cast<double>(bytes) + link.latency_us);
 }
 
 Time Cluster::MeanCost(int64_t bytes, double stated_us) const {
@@ -107,6 +113,7 @@ Cluster ReadCluster(const std::filesystem::path& path, Link link, Comm comm) {
     cluster.link = ReadLink(links.At("default"), cluster.link);
     if (links.At("default").Has("mode")) cluster.comm = ReadComm(links.At("default").At("mode"));
   }
+  if (links.Has("host")) cluster.host_link = ReadLink(links.At("host"), kHostLink);
   if (!links.Has("pairs")) return cluster;
   const JsonAt pairs = links.At("pairs");
   cluster.links.assign(cluster.devices.size() * cluster.devices.size(), cluster.link);

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/number_format.h"
+#include "place/host_plan.h"
 #include "place/training_step.h"
 
 namespace orchard::place {
@@ -25,6 +26,13 @@ class ChainFinder {
       const Transfer& transfer = schedule.transfers[t];
       transfer_of_[{transfer.tensor, transfer.dst}] = static_cast<int32_t>(t);
     }
+    if (!schedule.host) return;
+    fetch_of_.assign(problem.ops.size(), -1);
+    for (const auto& fetches : schedule.host->fetches) {
+      for (size_t k = 0; k < fetches.size(); ++k) {
+        for (int32_t reader : fetches[k].readers) fetch_of_[reader] = static_cast<int32_t>(k);
+      }
+    }
   }
 
   std::vector<ChainLink> Find() {
@@ -32,8 +40,10 @@ class ChainFinder {
     int32_t op = Last();
     while (op >= 0) {
       const int32_t d = schedule_.device[op];
-      chain.push_back({op, -1, d, d, schedule_.start[op], schedule_.end[op]});
-      op = Cause(op, chain);
+      const bool on_host = schedule_.host && schedule_.host->on_host[op];
+      chain.push_back({op, -1, d, d, schedule_.start[op], schedule_.end[op],
+                       on_host ? HostPart::kUpdate : HostPart::kNone});
+      op = on_host ? CauseOfUpdate(op, chain) : Cause(op, chain);
     }
     return chain;
   }
@@ -72,14 +82,61 @@ class ChainFinder {
         sent = &transfer;
       }
     }
+    if (!fetch_of_.empty() && fetch_of_[op] >= 0 && FetchSpan(op).end > when)
+      return CauseOfFetch(schedule_.device[op], fetch_of_[op], chain);
     if (start == 0 && when <= 0 && !sent) return -1;
     if (sent) chain.push_back({latest, sent->tensor, sent->src, sent->dst, sent->start, sent->end});
     return latest;
   }
 
+  const Span& FetchSpan(int32_t reader) const {
+    return schedule_.fetches[schedule_.device[reader]][fetch_of_[reader]];
+  }
+
+  // Fetches that waited for each other, and what the first of them waited for.
+  int32_t CauseOfFetch(int32_t device, int32_t fetch, std::vector<ChainLink>& chain) const {
+    const std::vector<Fetch>& plan = schedule_.host->fetches[device];
+    for (int32_t k = fetch;; --k) {
+      const Span& span = schedule_.fetches[device][k];
+      chain.push_back({plan[k].op, -1, device, device, span.start, span.end, HostPart::kFetch});
+      if (span.start == 0) return -1;
+      const int32_t after = plan[k].after;
+      if (k == 0 || (after >= 0 && schedule_.end[after] == span.start)) return after;
+    }
+  }
+
+  // The updates before it on the host; then gradients on the way to it, and who made the first.
+  int32_t CauseOfUpdate(int32_t update, std::vector<ChainLink>& chain) const {
+    const std::vector<WriteBack>& all = schedule_.write_backs;
+    const auto gradient_of = [&](int32_t op) {
+      return std::find_if(all.begin(), all.end(),
+                          [&](const WriteBack& gradient) { return gradient.update == op; });
+    };
+    auto gradient = gradient_of(update);
+    if (gradient->end < schedule_.start[update]) {
+      for (const WriteBack& other : all) {
+        if (other.update != update && schedule_.end[other.update] == schedule_.start[update])
+          return other.update;
+      }
+    }
+    while (true) {
+      const int32_t d = gradient->device;
+      chain.push_back(
+          {gradient->update, -1, d, d, gradient->start, gradient->end, HostPart::kGradient});
+      const auto before = std::find_if(all.begin(), all.end(), [&](const WriteBack& other) {
+        return other.device == d && other.end == gradient->start &&
+               other.update != gradient->update && other.start < gradient->start;
+      });
+      const int32_t cause = Cause(gradient->update, chain);
+      if (before == all.end() || cause < 0 || schedule_.end[cause] >= gradient->start) return cause;
+      if (chain.back().tensor >= 0) chain.pop_back();  // its inputs were there before
+      gradient = before;
+    }
+  }
+
   const Problem& problem_;
   const Schedule& schedule_;
-  std::vector<int32_t> before_;
+  std::vector<int32_t> before_, fetch_of_;
   std::map<std::pair<int32_t, int32_t>, int32_t> transfer_of_;
 };
 
@@ -88,6 +145,7 @@ class ChainFinder {
 std::vector<DeviceUse> DeviceUses(const Problem& problem, const Schedule& schedule) {
   std::vector<DeviceUse> uses(problem.cluster.size());
   for (int32_t i = 0; i < problem.ops.size(); ++i) {
+    if (schedule.host && schedule.host->on_host[i]) continue;
     DeviceUse& use = uses[schedule.device[i]];
     ++use.operators;
     use.busy += schedule.end[i] - schedule.start[i];
@@ -99,6 +157,13 @@ std::vector<DeviceUse> DeviceUses(const Problem& problem, const Schedule& schedu
     uses[transfer.dst].receiving += transfer.end - transfer.start;
     uses[transfer.dst].received_bytes += bytes;
   }
+  for (size_t d = 0; d < schedule.fetches.size(); ++d) {
+    for (size_t k = 0; k < schedule.fetches[d].size(); ++k) {
+      const Span& span = schedule.fetches[d][k];
+      uses[d].fetching += span.end - span.start;
+      uses[d].fetched_bytes += problem.graph.ops[schedule.host->fetches[d][k].op].perm;
+    }
+  }
   return uses;
 }
 
@@ -107,17 +172,27 @@ std::vector<ChainLink> CriticalChain(const Problem& problem, const Schedule& sch
 }
 
 std::string ChainInWords(const std::vector<ChainLink>& chain, Time makespan) {
-  Time computing = 0, sending = 0;
-  int64_t operators = 0, transfers = 0;
+  Time computing = 0, sending = 0, moving = 0, updating = 0;
+  int64_t operators = 0, transfers = 0, moves = 0, updates = 0;
   for (const ChainLink& link : chain) {
-    (link.tensor < 0 ? computing : sending) += link.end - link.start;
-    ++(link.tensor < 0 ? operators : transfers);
+    const bool host = link.host == HostPart::kUpdate, moved = !host && link.host != HostPart::kNone;
+    (host              ? updating
+     : moved           ? moving
+     : link.tensor < 0 ? computing
+                       : sending) += link.end - link.start;
+    ++(host ? updates : moved ? moves : link.tensor < 0 ? operators : transfers);
   }
   std::string text = fmt::format("{}: {} computing in {} operators", Shown(makespan),
                                  Shown(computing), FormatInteger(operators));
   if (transfers > 0)
     text += fmt::format(", {} in {} transfers", Shown(sending), FormatInteger(transfers));
-  const Time waiting = makespan - computing - sending;
+  if (moves > 0) {
+    text += fmt::format(", {} in {} transfers from or to the host", Shown(moving),
+                        FormatInteger(moves));
+  }
+  if (updates > 0)
+    text += fmt::format(", {} in {} updates there", Shown(updating), FormatInteger(updates));
+  const Time waiting = makespan - computing - sending - moving - updating;
   if (waiting > 0) text += fmt::format(", {} waiting for links", Shown(waiting));
   return text;
 }

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
+#include "place/host_plan.h"
 #include "place/import/dot_graph.h"
 
 namespace orchard::place {
@@ -28,6 +30,10 @@ std::string TfDevices(const Graph& graph, const Schedule& schedule) {
 std::string Dot(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
   std::string text = "digraph {\n" + DotConventions(graph) + "  node [shape=box];\n";
   for (int32_t i = 0; i < graph.size(); ++i) text += "  " + DotOperator(graph.ops[i]) + ";\n";
+  for (int32_t i = 0; schedule.host && i < graph.size(); ++i) {
+    if (schedule.host->offloaded[i])
+      text += fmt::format("  {} [style=dashed, parameters=host];\n", DotQuoted(graph.ops[i].name));
+  }
   for (int32_t d = 0; d < cluster.size(); ++d) {
     text += fmt::format("  subgraph cluster_{} {{\n    label={};\n", d,
                         DotQuoted(cluster.devices[d].name));
@@ -65,13 +71,33 @@ std::string Csv(const Graph& graph, const Cluster& cluster, const Schedule& sche
                         CsvField(cluster.devices[schedule.device[i]].name),
                         ToMicroseconds(schedule.start[i]), ToMicroseconds(schedule.end[i]));
   }
+  for (size_t d = 0; d < schedule.fetches.size(); ++d) {
+    for (size_t k = 0; k < schedule.fetches[d].size(); ++k) {
+      const Span& span = schedule.fetches[d][k];
+      const std::string& name = graph.ops[schedule.host->fetches[d][k].op].name;
+      text += fmt::format("{},{},{},{}\n", CsvField("parameters of " + name),
+                          CsvField(cluster.devices[d].name), ToMicroseconds(span.start),
+                          ToMicroseconds(span.end));
+    }
+  }
   return text;
 }
 
 }  // namespace
 
+void RefuseOffloaded(int32_t operators) {
+  if (operators == 0) return;
+  throw UsageError(
+      fmt::format("the placement keeps parameters of {} operators on the host, which this format "
+                  "cannot say",
+                  operators),
+      "export", "place without --offload; dot and csv show those of one pass");
+}
+
 std::string ExportPlacement(const Graph& graph, const Cluster& cluster, const Schedule& schedule,
                             ExportFormat format) {
+  if (schedule.host && format != ExportFormat::kDot && format != ExportFormat::kCsv)
+    RefuseOffloaded(schedule.host->size());
   switch (format) {
     case ExportFormat::kDeviceMap:
       return DeviceMap(graph, schedule);

@@ -4,13 +4,13 @@
 #include <algorithm>
 
 #include "place/explain.h"
+#include "place/host_plan.h"
 #include "place/training_step.h"
 
 namespace orchard::place {
 namespace {
 
 constexpr double kWidth = 1060, kLeft = 90, kRow = 30, kHalfRow = 12, kGap = 14, kTop = 26;
-constexpr double kBand = kRow + 2 * kHalfRow + kGap;      // of one device
 constexpr double kLetter = 5.4, kLabelled = 6 * kLetter;  // widths of a letter, of the least label
 // Of the kinds of operators of a training step; of other graphs all have the first. Neighbours are
 // told apart.
@@ -18,6 +18,8 @@ constexpr const char* kStepColors[kStepKinds][2] = {
     {"#0072b2", "#56a3d0"}, {"#7b3294", "#b07cc6"}, {"#4d4d4d", "#8c8c8c"}, {"#b8860b", "#e0b84c"}};
 constexpr const char* kSendColor = "#d55e00";
 constexpr const char* kReceiveColor = "#009e73";
+constexpr const char* kFetchColor = "#cc79a7";
+constexpr const char* kGradientColor = "#6a51a3";
 constexpr const char* kChainColor = "#111";
 
 std::string Escape(std::string_view text) {
@@ -56,13 +58,14 @@ class Gantt {
   Gantt(const Problem& problem, const Schedule& schedule)
       : problem_(problem),
         schedule_(schedule),
+        band_(kRow + (schedule.host ? 3 : 2) * kHalfRow + kGap),
         scale_((kWidth - kLeft - 10) /
                std::max<double>(1, static_cast<double>(schedule.makespan))) {}
 
   std::string Svg() {
     for (int32_t d = 0; d < problem_.cluster.size(); ++d) DrawDevice(d);
     DrawChain();
-    const double axis = kTop + problem_.cluster.size() * kBand;
+    const double axis = kTop + problem_.cluster.size() * band_;
     const double height = axis + 40;
     return fmt::format(
         R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}" font-family="sans-serif" font-size="12" fill="#333"><rect width="100%" height="100%" fill="#fff"/>{2}{3}<text x="{4}" y="{5}" text-anchor="middle">milliseconds</text>{6}</svg>)",
@@ -71,7 +74,7 @@ class Gantt {
 
  private:
   double X(Time time) const { return kLeft + static_cast<double>(time) * scale_; }
-  static double Y(int32_t device) { return kTop + device * kBand; }
+  double Y(int32_t device) const { return kTop + device * band_; }
 
   void DrawDevice(int32_t d) {
     const double y = Y(d);
@@ -95,6 +98,20 @@ class Gantt {
       }
       Flush();
     }
+    if (schedule_.host) DrawHostLink(d, y + kRow + 2 + 2 * kHalfRow);
+  }
+
+  // Both ways in one row: fetches above, gradients below.
+  void DrawHostLink(int32_t d, double y) {
+    constexpr double kHeight = (kHalfRow - 2) / 2;
+    for (const Span& span : schedule_.fetches[d])
+      Bar(span.start, span.end, y, kHeight, kFetchColor);
+    Flush();
+    for (const WriteBack& gradient : schedule_.write_backs) {
+      if (gradient.device == d)
+        Bar(gradient.start, gradient.end, y + kHeight, kHeight, kGradientColor);
+    }
+    Flush();
   }
 
   // One bar; bars closer than half a pixel become one.
@@ -179,7 +196,7 @@ class Gantt {
     return text;
   }
 
-  static std::string Legend() {
+  std::string Legend() const {
     std::string text;
     double x = kLeft;
     const auto entry = [&](const char* color, double height, const char* label) {
@@ -191,12 +208,15 @@ class Gantt {
     entry(kStepColors[0][0], 10, "operator");
     entry(kSendColor, 10, "send");
     entry(kReceiveColor, 10, "receive");
+    if (schedule_.host) entry(kFetchColor, 10, "parameters");
+    if (!schedule_.write_backs.empty()) entry(kGradientColor, 10, "gradients");
     entry(kChainColor, 2, "chain that fixes the makespan");
     return text;
   }
 
   const Problem& problem_;
   const Schedule& schedule_;
+  double band_;  // of one device
   double scale_;
   std::string body_;
   bool pending_ = false;

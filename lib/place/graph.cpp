@@ -64,6 +64,7 @@ std::string GraphHash(const Graph& graph) {
     for (int64_t bytes : op.out) fmt::format_to(std::back_inserter(text), "{} ", bytes);
     for (double us : op.us_on) fmt::format_to(std::back_inserter(text), "@{} ", us);
     if (op.perm_is_output) text += "=";
+    if (op.update_us) fmt::format_to(std::back_inserter(text), "^{} ", *op.update_us);
     if (text.size() > 60000) flush();
   }
   for (size_t e = 0; e < graph.edges.size(); ++e) {
@@ -90,6 +91,7 @@ int32_t GraphBuilder::AddOp(Op op, const std::string& place) {
   if (!graph.ops.empty() && op.us_on.size() != graph.ops[0].us_on.size())
     throw DataError("'us_on' has another length than the first operator's", where);
   if (op.bwd_us) CheckTime(*op.bwd_us, "the backward time", where);
+  if (op.update_us) CheckTime(*op.update_us, "the update time", where);
   CheckBytes(op.perm, "perm", where);
   CheckBytes(op.temp, "temp", where);
   for (int64_t bytes : op.out) CheckBytes(bytes, "an output", where);
@@ -204,7 +206,7 @@ void GraphBuilder::CheckAcyclic() const {
 void GraphBuilder::CheckSums() const {
   double us = 0, bytes = 0;
   for (const Op& op : graph.ops) {
-    us += op.us + op.bwd_us.value_or(0);
+    us += op.us + op.bwd_us.value_or(0) + op.update_us.value_or(0);
     bytes += static_cast<double>(op.perm) + static_cast<double>(op.temp);
     for (int64_t out : op.out) bytes += static_cast<double>(out);
   }

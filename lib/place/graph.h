@@ -20,12 +20,14 @@ struct Op {
   std::string type;
   double us = 0;              // one execution on a device of speed 1
   std::vector<double> us_on;  // on each device, where they differ in more than speed; may be empty
-  std::optional<double> bwd_us;     // of its backward pass
-  int64_t perm = 0;                 // parameters and other state, alive all the time
-  bool perm_is_output = false;      // the parameters are the outputs: held once, not twice
-  int64_t temp = 0;                 // scratch, alive while the operator runs
-  std::vector<int64_t> out;         // bytes of each output port
-  std::vector<uint8_t> saved;       // per port: kept for the backward pass; empty: all
+  std::optional<double> bwd_us;  // of its backward pass
+  std::optional<double>
+      update_us;                // of one step of SGD on its parameters; absent: from their bytes
+  int64_t perm = 0;             // parameters and other state, alive all the time
+  bool perm_is_output = false;  // the parameters are the outputs: held once, not twice
+  int64_t temp = 0;             // scratch, alive while the operator runs
+  std::vector<int64_t> out;     // bytes of each output port
+  std::vector<uint8_t> saved;   // per port: kept for the backward pass; empty: all
   std::vector<std::string> groups;  // members of a group share a device
   int32_t expert = -1;              // device chosen by a person; -1: none
 };

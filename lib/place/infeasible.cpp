@@ -10,6 +10,7 @@
 #include "io/printable.h"
 #include "place/groups.h"
 #include "place/limits.h"
+#include "place/offload.h"
 
 namespace orchard::place {
 namespace {
@@ -34,6 +35,19 @@ std::string GroupTooLarge(const Problem& problem) {
   return "";
 }
 
+// The same of an operator, where parameters may leave the device.
+std::string OperatorTooLarge(const Problem& problem) {
+  const std::vector<int64_t> need = OffloadedNeeds(problem);
+  int64_t most_memory = 0;
+  for (const Device& device : problem.cluster.devices)
+    most_memory = std::max(most_memory, device.memory);
+  const auto largest = std::max_element(need.begin(), need.end());
+  if (*largest <= most_memory) return "";
+  return fmt::format("while it runs, '{}' needs {}, the largest device has {}",
+                     io::Printable(problem.graph.ops[largest - need.begin()].name, 60),
+                     FormatBytes(static_cast<uint64_t>(*largest)), Limit(most_memory));
+}
+
 }  // namespace
 
 std::optional<int64_t> LimitThatWorks(const std::vector<Member>& members) {
@@ -48,7 +62,7 @@ std::optional<int64_t> LimitThatWorks(const std::vector<Member>& members) {
 }
 
 void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
-                     std::optional<int64_t> smallest) {
+                     std::optional<int64_t> smallest, bool offload) {
   if (!smallest) smallest = LimitThatWorks(members);
   const Member* closest = nullptr;
   for (const Member& member : members) {
@@ -56,7 +70,7 @@ void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
     if (!closest || Better(member, *closest)) closest = &member;
   }
   std::string what = "no placement fits the devices' memory";
-  const std::string group = GroupTooLarge(problem);
+  const std::string group = offload ? OperatorTooLarge(problem) : GroupTooLarge(problem);
   if (!group.empty()) what += ": " + group;
   if (closest) {
     std::string devices;
@@ -75,7 +89,8 @@ void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
     remedy = fmt::format(
         "no equal limit below {} bytes can work, the smallest equal limit found to work is {} ({} "
         "bytes)",
-        LeastLimit(problem), FormatBytes(static_cast<uint64_t>(*smallest)), *smallest);
+        offload ? LeastOffloadedLimit(problem) : LeastLimit(problem),
+        FormatBytes(static_cast<uint64_t>(*smallest)), *smallest);
   }
   throw ImpossibleError(what, "", remedy);
 }

@@ -15,8 +15,9 @@ std::optional<int64_t> LimitThatWorks(const std::vector<Member>& members);
 
 // Throws ImpossibleError: the group that no device can hold if there is one, by how much the
 // closest of `members` overruns which devices, and the smallest equal limit that was found to work
-// (without one: LimitThatWorks).
+// (without one: LimitThatWorks). With `offload` parameters may live on the host.
 [[noreturn]] void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
-                                  std::optional<int64_t> smallest = std::nullopt);
+                                  std::optional<int64_t> smallest = std::nullopt,
+                                  bool offload = false);
 
 }  // namespace orchard::place

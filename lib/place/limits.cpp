@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/number_format.h"
 #include "base/thread_pool.h"
+#include "place/offload.h"
 #include "place/planner.h"
 #include "place/recipe.h"
 
@@ -16,25 +17,6 @@ namespace orchard::place {
 namespace {
 
 constexpr double kQuickPrecision = 0.02, kPrecision = 0.01;
-
-Cluster WithLimit(const Cluster& cluster, int64_t limit) {
-  Cluster equal = cluster;
-  for (Device& device : equal.devices) device.memory = limit;
-  return equal;
-}
-
-// The smallest limit at which `fits` holds, between one that cannot be undercut and one that works.
-int64_t Bisect(int64_t least, int64_t works, double precision,
-               const std::function<bool(int64_t)>& fits) {
-  if (works <= least || fits(least)) return std::min(least, works);
-  int64_t too_small = least;
-  while (works - too_small > 1 &&
-         static_cast<double>(works - too_small) > precision * static_cast<double>(works)) {
-    const int64_t middle = too_small + (works - too_small) / 2;
-    (fits(middle) ? works : too_small) = middle;
-  }
-  return works;
-}
 
 bool QuickFits(const Problem& problem, const PlaceOptions& options, const SearchContext& context) {
   PlaceOptions quick = options;
@@ -47,11 +29,19 @@ bool QuickFits(const Problem& problem, const PlaceOptions& options, const Search
   }
   Planner planner(problem, quick, context.seed);
   for (const Recipe& recipe : recipes) planner.Prepare(recipe);
-  std::vector<uint8_t> usable(recipes.size(), 0);
+  std::vector<Member> members(recipes.size());
   ThreadPool(std::max(1, context.threads))
       .ForEach(static_cast<int64_t>(recipes.size()),
-               [&](int64_t k) { usable[k] = planner.Run(recipes[k]).usable(); });
-  return std::find(usable.begin(), usable.end(), 1) != usable.end();
+               [&](int64_t k) { members[k] = planner.Run(recipes[k]); });
+  if (std::any_of(members.begin(), members.end(), [](const Member& m) { return m.usable(); }))
+    return true;
+  if (options.offload == Offload::kOff) return false;
+  // Those that placing tries whatever else there is.
+  for (Algorithm algorithm : {Algorithm::kSingle, Algorithm::kMemorySplit}) {
+    const Member* closest = ClosestBy(members, algorithm);
+    if (closest && Offloaded(problem, *closest, /*fast=*/true)) return true;
+  }
+  return false;
 }
 
 int64_t PeakOf(const Member& member) {
@@ -60,6 +50,24 @@ int64_t PeakOf(const Member& member) {
 }
 
 }  // namespace
+
+Cluster WithLimit(const Cluster& cluster, int64_t limit) {
+  Cluster equal = cluster;
+  for (Device& device : equal.devices) device.memory = limit;
+  return equal;
+}
+
+int64_t BisectLimit(int64_t least, int64_t works, double precision,
+                    const std::function<bool(int64_t)>& fits) {
+  if (works <= least || fits(least)) return std::min(least, works);
+  int64_t too_small = least;
+  while (works - too_small > 1 &&
+         static_cast<double>(works - too_small) > precision * static_cast<double>(works)) {
+    const int64_t middle = too_small + (works - too_small) / 2;
+    (fits(middle) ? works : too_small) = middle;
+  }
+  return works;
+}
 
 std::vector<int64_t> GroupNeeds(const Problem& problem) {
   std::vector<int64_t> saved(problem.ops.size(), 0);  // outputs that are kept
@@ -96,7 +104,9 @@ int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options,
   const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   const std::vector<int32_t> share = MustShare(problem.graph, options);
   const std::vector<int32_t> pin = ParsePins(problem.graph, problem.cluster, options.pin);
-  return Bisect(LeastLimit(problem), works, kQuickPrecision, [&](int64_t limit) {
+  const int64_t least =
+      options.offload == Offload::kAuto ? LeastOffloadedLimit(problem) : LeastLimit(problem);
+  return BisectLimit(least, works, kQuickPrecision, [&](int64_t limit) {
     const Problem limited(problem.graph, WithLimit(problem.cluster, limit), memory, share, pin);
     return QuickFits(limited, options, context);
   });
@@ -132,7 +142,7 @@ LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOp
   sweep.least = LeastLimit(problem_at(INT64_MAX));
   if (!place(INT64_MAX)) throw ImpossibleError("no placement fits devices without a limit", "");
   const int64_t needed = known.front().peak;  // by the fastest placement that was found
-  sweep.smallest = Bisect(sweep.least, needed, kPrecision, place);
+  sweep.smallest = BisectLimit(sweep.least, needed, kPrecision, place);
   if (sweep.smallest == needed) place(needed);
   const double step =
       count > 1 ? std::pow(static_cast<double>(needed) / static_cast<double>(sweep.smallest),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,10 +19,19 @@ std::vector<int64_t> GroupNeeds(const Problem& problem);
 int64_t LeastLimit(const Problem& problem);
 
 // A smallest equal limit at which the fast methods of the portfolio (no linear programme, no
-// refinement) find a placement, by bisection between LeastLimit and `works`, to 2 %. `works` is one
-// at which they do. Placing with `auto` and that limit succeeds.
+// refinement) find a placement, by bisection between LeastLimit and `works`, to 2 %; with
+// parameters on the host where `options` allow them. `works` is one at which they do. Placing with
+// `auto` and that limit succeeds.
 int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options,
                            const SearchContext& context, int64_t works);
+
+// The smallest limit at which `fits` holds, to `precision`, between one that cannot be undercut and
+// one that works.
+int64_t BisectLimit(int64_t least, int64_t works, double precision,
+                    const std::function<bool(int64_t)>& fits);
+
+// The same devices, all with this much memory.
+Cluster WithLimit(const Cluster& cluster, int64_t limit);
 
 // What is possible at one limit.
 struct LimitPoint {

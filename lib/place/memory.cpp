@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "place/host_plan.h"
 #include "place/training_step.h"
 
 namespace orchard::place {
@@ -46,7 +47,10 @@ class Replay {
         task_of_(sizes.perm.size(), -1),
         buffer_end_(sizes.buffers.size(), -1),
         sums_(sizes.sums),
+        read_until_(schedule.end),
         changes_(devices) {
+    for (const WriteBack& gradient : schedule.write_backs)
+      read_until_[gradient.update] = gradient.end;
     for (int32_t i = 0; i < tasks.size(); ++i) task_of_[tasks.Members(i)[0]] = i;
   }
 
@@ -59,9 +63,9 @@ class Replay {
     Copies();
     for (size_t e = 0; e < tasks_.edges.size(); ++e) {
       const auto [h, j] = tasks_.edges[e];
-      if (schedule_.device[h] == schedule_.device[j])
-        Read(static_cast<int32_t>(e), schedule_.end[j]);
+      if (schedule_.device[h] == schedule_.device[j]) Read(static_cast<int32_t>(e), read_until_[j]);
     }
+    Fetches();
     for (size_t b = 0; b < sizes_.buffers.size(); ++b) {
       const MemorySizes::Buffer& buffer = sizes_.buffers[b];
       const int32_t i = task_of_[buffer.op];
@@ -127,6 +131,27 @@ class Replay {
     }
   }
 
+  void Fetches() {
+    if (!schedule_.host) return;
+    std::vector<Time> output_end(sizes_.perm.size(), 0);
+    for (size_t b = 0; b < sizes_.buffers.size(); ++b) {
+      Time& end = output_end[sizes_.buffers[b].op];
+      end = std::max(end, buffer_end_[b]);
+    }
+    for (size_t d = 0; d < schedule_.fetches.size(); ++d) {
+      for (size_t k = 0; k < schedule_.fetches[d].size(); ++k) {
+        const Fetch& fetch = schedule_.host->fetches[d][k];
+        Time end = 0;
+        for (int32_t reader : fetch.readers) {
+          end = std::max(end, schedule_.end[reader]);
+          if (reader == fetch.op && sizes_.perm_is_output[reader])
+            end = std::max(end, output_end[reader]);
+        }
+        Hold(static_cast<int32_t>(d), schedule_.fetches[d][k].start, end, sizes_.fetched[fetch.op]);
+      }
+    }
+  }
+
   // Copies live until their last reader on the device ends; originals at least until they are sent.
   void Copies() {
     // Readers by (tensor, device), found from the edges of the tensor's producer.
@@ -141,7 +166,7 @@ class Replay {
         if (schedule_.device[j] != transfer.dst) continue;
         const auto tensors = tasks_.TensorsOf(e);
         if (std::find(tensors.begin(), tensors.end(), transfer.tensor) != tensors.end())
-          last = std::max(last, schedule_.end[j]);
+          last = std::max(last, read_until_[j]);
       }
       if (sizes_.buffers[b].sum >= 0) {
         Part(sizes_.buffers[b].sum, transfer.dst, sizes_.copy_bytes[transfer.tensor],
@@ -162,6 +187,7 @@ class Replay {
   std::vector<int32_t> task_of_;
   std::vector<Time> buffer_end_;
   std::vector<Sum> sums_;
+  std::vector<Time> read_until_;  // by each task: its end, of a gradient for the host its arrival
   std::vector<std::vector<Change>> changes_;
 };
 
@@ -178,10 +204,12 @@ MemorySizes::MemorySizes(const Graph& graph, const MemoryOptions& options) {
     const Op& op = graph.ops[i];
     perm.push_back(rounded(op.perm) * copies);
     temp.push_back(rounded(op.temp));
+    fetched.push_back(rounded(op.perm));
     first_buffer[i] = static_cast<int32_t>(buffers.size());
     // Where parameters are outputs at the same time, they are held once, as parameters.
     const bool inside =
         op.perm_is_output || graph.persistent_memory == PersistentMemory::kInOutputs;
+    perm_is_output.push_back(inside);
     int64_t held = inside ? op.perm : 0;
     for (size_t k = 0; k < op.out.size(); ++k) {
       const int64_t shared = std::min(held, op.out[k]);
@@ -232,8 +260,10 @@ MemoryUse ReplayMemory(const MemorySizes& sizes, const TaskGraph& tasks, const S
   MemoryUse use;
   use.peak.assign(devices, 0);
   use.peak_time.assign(devices, 0);
-  for (int32_t i = 0; i < tasks.size(); ++i)
-    use.peak[schedule.device[i]] += sizes.perm[tasks.Members(i)[0]];
+  for (int32_t i = 0; i < tasks.size(); ++i) {
+    if (!schedule.host || !schedule.host->offloaded[i])
+      use.peak[schedule.device[i]] += sizes.perm[tasks.Members(i)[0]];
+  }
   if (curves) use.curve.resize(devices);
   std::vector<std::vector<Change>> changes = Replay(sizes, tasks, schedule, devices).Changes();
   for (int32_t d = 0; d < devices; ++d) {

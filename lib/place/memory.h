@@ -6,6 +6,10 @@
 // from the start of its transfer to the end of its last reader. An output that nobody reads lives
 // until its operator ends. When training, what is saved for the backward pass stays.
 //
+// Parameters on the host (host_plan.h) are on their device from the start of a fetch to the end of
+// its last reader, where they are outputs at the same time of the outputs' last reader; a gradient
+// stays until it is on the host.
+//
 // The graph of a training step (training_step.h) has its backward pass in it, so what is saved
 // lives until the backward operators that read it end. Gradients of one tensor are added up where
 // the tensor was made: the first one there lives until its reader ends, each other one until its
@@ -56,6 +60,8 @@ class MemorySizes {
     int32_t reader = -1;  // of that sum; all are on one device
   };
   std::vector<int64_t> perm, temp;        // of each operator
+  std::vector<int64_t> fetched;           // its parameters alone
+  std::vector<uint8_t> perm_is_output;    // of each operator
   std::vector<Buffer> buffers;            // outputs
   std::vector<int32_t> buffer_of_tensor;  // -1: a control edge
   std::vector<int64_t> copy_bytes;        // of each tensor on another device

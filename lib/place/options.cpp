@@ -45,6 +45,9 @@ Cluster DeviceOptions::Make(const Graph& graph, Compat compat) const {
     }
     cluster = ReadCluster(devices, link, comm);
   }
+  if (host_us_per_byte) cluster.host_link.us_per_byte = *host_us_per_byte;
+  if (host_latency_us) cluster.host_link.latency_us = *host_latency_us;
+  cluster.host_gb_per_s = host_bandwidth;
   for (Device& device : cluster.devices) {
     if (device.memory == INT64_MAX) continue;
     device.memory = static_cast<int64_t>(static_cast<double>(device.memory) * memory_fraction);

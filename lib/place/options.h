@@ -69,6 +69,12 @@ inline constexpr cli::EnumName<LpSolver> kLpSolverNames[] = {{"auto", LpSolver::
                                                              {"none", LpSolver::kNone}};
 constexpr auto EnumNames(LpSolver) { return std::span(kLpSolverNames); }
 
+// Whether parameters may live in the host's memory.
+enum class Offload { kOff, kAuto };
+inline constexpr cli::EnumName<Offload> kOffloadNames[] = {{"off", Offload::kOff},
+                                                           {"auto", Offload::kAuto}};
+constexpr auto EnumNames(Offload) { return std::span(kOffloadNames); }
+
 // The devices: a file, or so many equal ones.
 struct DeviceOptions {
   std::string devices = "auto";
@@ -77,6 +83,8 @@ struct DeviceOptions {
   int64_t reserve = 0;
   std::optional<double> us_per_byte, latency_us;
   Comm comm = Comm::kParallel;
+  std::optional<double> host_us_per_byte, host_latency_us;
+  double host_bandwidth = Cluster{}.host_gb_per_s;
 
   void Fields(cli::FieldVisitor& f) {
     f("devices", devices,
@@ -91,6 +99,14 @@ struct DeviceOptions {
       "link: microseconds per byte; without: 0.0001754, PCIe through the host", cli::AtLeast(0));
     f("latency_us", latency_us, "link: microseconds per transfer; without: 134", cli::AtLeast(0));
     f("comm", comm, "how transfers share the links");
+    f("host_us_per_byte", host_us_per_byte,
+      "a device's link to the host: microseconds per byte; without: 0.0000877, half of a transfer "
+      "through the host",
+      cli::AtLeast(0));
+    f("host_latency_us", host_latency_us,
+      "a device's link to the host: microseconds per transfer; without: 67", cli::AtLeast(0));
+    f("host_bandwidth", host_bandwidth, "GB/s of the host's memory, for updates there",
+      cli::Positive());
   }
 
   // The coefficients of the link, unless they are given, are the published ones: of the TensorFlow
@@ -123,6 +139,7 @@ struct PlaceOptions {
   int64_t refine_steps = 4000;
   double time_limit = 0;
   std::vector<std::string> pin;
+  Offload offload = Offload::kOff;  // an option of `place` alone
   PdlpHardware pdlp;
   TrainingOptions training;
 

@@ -15,6 +15,7 @@
 #include "place/exhaustive.h"
 #include "place/infeasible.h"
 #include "place/limits.h"
+#include "place/offload.h"
 #include "place/planner.h"
 #include "place/recipe.h"
 #include "place/refine_members.h"
@@ -74,6 +75,31 @@ void ExactMember(const Problem& problem, std::vector<Member>& members, LowerBoun
   members.push_back(std::move(member));
 }
 
+void RefuseToOffload(const PlaceOptions& options) {
+  if (options.compat != Compat::kNone) {
+    throw UsageError("the published programs keep all parameters on devices", "--offload",
+                     "without --compat");
+  }
+  if (options.mode == Mode::kTrain) {
+    throw UsageError("the graph does not say which operators use parameters again", "--offload",
+                     "--step training makes the step of a forward graph; --mode infer has none");
+  }
+}
+
+// Members that fit with parameters on the host.
+void AddOffloaded(const Problem& problem, PlaceResult& result) {
+  std::vector<Member> made;
+  const Member* best = result.best.usable() ? &result.best : nullptr;
+  for (const Member* base : WorthOffloading(result.members, best)) {
+    if (auto member = Offloaded(problem, *base)) made.push_back(std::move(*member));
+  }
+  for (Member& member : made) {
+    if (Better(member, result.best)) result.best = member;
+    result.members.push_back(std::move(member));
+  }
+  if (problem.memory_can_bind) result.bound = BoundWithHost(problem);
+}
+
 // Keeps of a member that is not the best what tables show.
 void DropSchedule(Member& member) {
   Schedule& schedule = member.result.schedule;
@@ -82,6 +108,8 @@ void DropSchedule(Member& member) {
   schedule.order = {};
   schedule.transfers = {};
   schedule.device = {};
+  schedule.fetches = {};
+  schedule.write_backs = {};
   member.favourite = {};
 }
 
@@ -160,10 +188,14 @@ PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& 
   const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   const Problem problem(graph, cluster, memory, MustShare(graph, options),
                         ParsePins(graph, cluster, options.pin));
+  const bool offload = options.offload == Offload::kAuto;
+  if (offload) RefuseToOffload(options);
   PlaceResult result = Search(problem, options, context);
+  if (offload) AddOffloaded(problem, result);
   const std::optional<int64_t> works = LimitThatWorks(result.members);
   if (!result.best.usable() && works && options.compat == Compat::kNone) {
-    ThrowInfeasible(problem, result.members, SmallestQuickLimit(problem, options, context, *works));
+    ThrowInfeasible(problem, result.members, SmallestQuickLimit(problem, options, context, *works),
+                    offload);
   }
   Conclude(problem, result);
   return result;

@@ -12,6 +12,8 @@
 #include "base/number_format.h"
 #include "base/thread_pool.h"
 #include "place/infeasible.h"
+#include "place/limits.h"
+#include "place/offload.h"
 #include "place/pipeline_order.h"
 #include "place/pipeline_split.h"
 #include "place/recompute.h"
@@ -19,6 +21,7 @@
 namespace orchard::place {
 namespace {
 
+constexpr double kLimitPrecision = 0.02;
 constexpr size_t kCandidates = 8;  // placements of one micro-batch that are tried with several
 
 // A placement of the forward operators, and the order in which they ran with one micro-batch.
@@ -26,6 +29,7 @@ struct Candidate {
   std::string name;
   Algorithm algorithm = Algorithm::kAuto;
   bool limit_free = false;
+  bool always = false;          // made at every limit: worth trying to fit
   std::vector<int32_t> device;  // of every forward operator
   std::vector<int32_t> rank;    // as PipelineOrder takes it
 };
@@ -55,6 +59,7 @@ std::vector<Candidate> Candidates(const Problem& single, const std::vector<Membe
     for (Candidate& other : candidates) {
       if (other.device != candidate.device) continue;
       other.limit_free = other.limit_free || candidate.limit_free;
+      other.always = other.always || candidate.always;
       return;
     }
     candidate.rank = RankOf(step, OrderByStart(single.ops, schedule));
@@ -64,7 +69,7 @@ std::vector<Candidate> Candidates(const Problem& single, const std::vector<Membe
     const bool one = member->algorithm == Algorithm::kSingle;
     if (candidates.size() >= kCandidates && !one) continue;
     const Schedule& schedule = member->result.schedule;
-    add({member->name, member->algorithm, one, LowerToForward(step, schedule.device), {}},
+    add({member->name, member->algorithm, one, one, LowerToForward(step, schedule.device), {}},
         schedule);
   }
   for (int32_t stages = 2; portfolio && stages <= single.cluster.size(); ++stages) {
@@ -74,6 +79,7 @@ std::vector<Candidate> Candidates(const Problem& single, const std::vector<Membe
       add({fmt::format("{} stages{}", stages, transfers ? ", transfers counted" : ""),
            Algorithm::kAuto,
            true,
+           stages == single.cluster.size() && transfers,
            device,
            {}},
           result.schedule);
@@ -171,12 +177,11 @@ class Microbatches {
   std::vector<int32_t> topological_;
 };
 
-// What is worth trying with recomputation: few, as each takes many simulations.
+// What is worth trying to fit: few, as each takes many simulations.
 std::vector<Candidate> FewOf(const std::vector<Candidate>& candidates) {
   std::vector<Candidate> few;
   for (size_t c = 0; c < candidates.size(); ++c) {
-    if (c < 2 || candidates[c].algorithm == Algorithm::kSingle || c + 1 == candidates.size())
-      few.push_back(candidates[c]);
+    if (c < 2 || candidates[c].always || c + 1 == candidates.size()) few.push_back(candidates[c]);
   }
   return few;
 }
@@ -186,53 +191,143 @@ Problem MakeProblem(const Graph& step, const Cluster& cluster, const PlaceOption
                  ParsePins(step, cluster, options.pin));
 }
 
-// Makes a placement that would be the fastest fit by computing outputs again.
-void Recomputed(const Graph& forward, const Problem& single, const Candidate& candidate,
-                int32_t count, const PlaceOptions& options, const Cluster& cluster,
-                TrainingPlan& plan) {
-  const double from = SecondsNow();
-  const auto run = [&](const RecomputeSegments& segments, std::shared_ptr<const Graph>& step) {
-    StepOptions how = options.training.ForStep(options.optimizer, count);
+// Makes a step with one placement fit, by computing outputs again and by parameters on the host.
+class TightStep {
+ public:
+  using Found = std::function<void(Member, const std::shared_ptr<const Graph>&)>;
+
+  // `single` is the step with one micro-batch; the limits are those of `cluster`.
+  TightStep(const Problem& single, const Candidate& candidate, int32_t count,
+            const PlaceOptions& options, const Cluster& cluster)
+      : single_(single),
+        candidate_(candidate),
+        count_(count),
+        options_(options),
+        cluster_(cluster) {}
+
+  // As it is; before Fit().
+  Member Plain() { return Run({}); }
+
+  // `found` gets all that fit, where `plain` does not. With `fast` the first one ends it.
+  void Fit(const Member& plain, bool fast, const Found& found) {
+    fast_ = fast;
+    found_ = &found;
+    std::vector<uint8_t> over(cluster_.size());
+    for (int32_t d = 0; d < cluster_.size(); ++d)
+      over[d] = plain.result.memory.peak[d] > cluster_.devices[d].memory;
+    const bool offload = options_.offload == Offload::kAuto;
+    const bool recompute = options_.training.recompute == Recompute::kAuto;
+    if (offload) MoveToHost(plain);
+    if (recompute && !Done()) {
+      FitByRecomputing(single_, candidate_.device, over, [&](const RecomputeSegments& segments) {
+        if (Done()) return true;
+        Member member = Run(segments);
+        if (!member.usable()) return false;
+        member.name += ", recomputing";
+        Report(std::move(member));
+        return true;
+      });
+    }
+    if (!offload || !recompute) return;
+    for (int32_t size = 2; size < 2 * single_.graph.step->forward.size() && !Done(); size *= 2) {
+      const RecomputeSegments all = PricedSegments(single_, candidate_.device, over, size);
+      if (all.empty()) continue;
+      Member member = Run(all);
+      member.name += ", recomputing";
+      if (!member.usable()) MoveToHost(member);
+    }
+  }
+
+ private:
+  bool Done() const { return fast_ && any_; }
+
+  void Report(Member member) {
+    any_ = true;
+    (*found_)(std::move(member), step_);
+  }
+
+  void MoveToHost(const Member& member) {
+    const Problem problem = MakeProblem(*step_, cluster_, options_);
+    if (auto fitted = Offloaded(problem, member, fast_)) Report(std::move(*fitted));
+  }
+
+  // The step with what runs again, which stays in `step_`.
+  Member Run(const RecomputeSegments& segments) {
+    StepOptions how = options_.training.ForStep(options_.optimizer, count_);
     how.recompute = segments;
-    step = std::make_shared<const Graph>(BuildTrainingStep(forward, how));
-    const Problem problem = MakeProblem(*step, cluster, options);
-    Member member{.algorithm = candidate.algorithm};
-    member.name = candidate.name;
-    if (count == 1) {
-      member.result = Evaluate(problem, LiftToStep(*step->step, candidate.device));
+    step_ = std::make_shared<const Graph>(BuildTrainingStep(single_.graph.step->forward, how));
+    const Problem problem = MakeProblem(*step_, cluster_, options_);
+    Member member{.algorithm = candidate_.algorithm};
+    member.name = candidate_.name;
+    if (count_ == 1) {
+      member.result = Evaluate(problem, LiftToStep(*step_->step, candidate_.device));
     } else {
-      const std::vector<Candidate> one = {candidate};
+      const std::vector<Candidate> one = {candidate_};
       const Trial trial =
-          Microbatches(problem, one, options.training.schedule, /*planned=*/false).Best(1)[0];
+          Microbatches(problem, one, options_.training.schedule, /*planned=*/false).Best(1)[0];
       member.pipeline = kPipelineNames[static_cast<int>(trial.pipeline)].name;
-      member.name += fmt::format(", {} micro-batches, {}", count, member.pipeline);
+      member.name += fmt::format(", {} micro-batches, {}", count_, member.pipeline);
       member.result = trial.result;
     }
     CountBytes(problem, member);
-    member.seconds = SecondsNow() - from;
+    member.seconds = SecondsNow() - from_;
     return member;
-  };
-  std::shared_ptr<const Graph> step;
-  const Member without = run({}, step);
-  const auto faster = [&](const Member& member) {
-    return plan.result.members.empty() || Better(member, plan.result.best);
-  };
+  }
+
+  const Problem& single_;
+  const Candidate& candidate_;
+  int32_t count_;
+  const PlaceOptions& options_;
+  const Cluster& cluster_;
+  const double from_ = SecondsNow();
+  std::shared_ptr<const Graph> step_;
+  bool fast_ = false, any_ = false;
+  const Found* found_ = nullptr;
+};
+
+bool MayTighten(const PlaceOptions& options) {
+  return options.training.recompute == Recompute::kAuto || options.offload == Offload::kAuto;
+}
+
+// Tries what would be the fastest placement, and does not fit.
+void Tighten(const Problem& single, const Candidate& candidate, int32_t count,
+             const PlaceOptions& options, TrainingPlan& plan) {
+  TightStep tight(single, candidate, count, options, single.cluster);
+  const Member plain = tight.Plain();
+  const Member& best = plan.result.best;
   const bool could_win =
-      !plan.result.best.usable() ||
-      without.result.schedule.makespan < plan.result.best.result.schedule.makespan;
-  if (without.usable() || !could_win) return;
-  std::vector<uint8_t> over(cluster.size());
-  for (int32_t d = 0; d < cluster.size(); ++d)
-    over[d] = without.result.memory.peak[d] > cluster.devices[d].memory;
-  FitByRecomputing(single, candidate.device, over, [&](const RecomputeSegments& segments) {
-    Member member = run(segments, step);
-    if (!member.usable() || !faster(member)) return member.usable();
-    member.name += ", recomputing";
+      !best.usable() || plain.result.schedule.makespan < best.result.schedule.makespan;
+  if (plain.usable() || !could_win) return;
+  tight.Fit(plain, false, [&](Member member, const std::shared_ptr<const Graph>& step) {
+    if (!plan.result.members.empty() && !Better(member, plan.result.best)) return;
     plan.result.best = member;
     plan.step = step;
     plan.cyclic = false;
     plan.result.members.push_back(std::move(member));
-    return true;
+  });
+}
+
+// The smallest equal limit, to 2 %, at which the candidates that are tried at every limit fit with
+// the most micro-batches that are asked for.
+std::optional<int64_t> SmallestTightLimit(const Problem& single, const Problem& last,
+                                          const std::vector<Candidate>& candidates, int32_t count,
+                                          const PlaceOptions& options,
+                                          const std::vector<Member>& members) {
+  const std::optional<int64_t> works = LimitThatWorks(members);
+  if (!works || !MayTighten(options)) return works;
+  const int64_t least =
+      options.offload == Offload::kAuto ? LeastOffloadedLimit(last) : LeastLimit(last);
+  return BisectLimit(least, *works, kLimitPrecision, [&](int64_t limit) {
+    const Cluster limited = WithLimit(single.cluster, limit);
+    for (const Candidate& candidate : candidates) {
+      if (!candidate.always) continue;
+      TightStep tight(single, candidate, count, options, limited);
+      const Member plain = tight.Plain();
+      bool fits = plain.usable();
+      if (!fits) tight.Fit(plain, true, [&](const Member&, const auto&) { fits = true; });
+      if (fits) return true;
+    }
+    return false;
   });
 }
 
@@ -267,7 +362,7 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
   }
   plan.result = Search(single, options, heard);
   const std::vector<Candidate> candidates =
-      counts.back() > 1 || options.training.recompute == Recompute::kAuto
+      counts.back() > 1 || MayTighten(options)
           ? Candidates(single, plan.result.members, options.algo == Algorithm::kAuto)
           : std::vector<Candidate>();
   const Schedule& first = plan.result.best.result.schedule;
@@ -310,15 +405,26 @@ TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
     last = step;
     if (context.progress) context.progress(fmt::format("{} micro-batches tried", count), annealed);
   }
-  if (options.training.recompute == Recompute::kAuto) {
+  if (MayTighten(options)) {
     for (const Candidate& candidate : FewOf(candidates)) {
-      for (int32_t count : counts)
-        Recomputed(forward, single, candidate, count, options, cluster, plan);
+      for (int32_t count : counts) Tighten(single, candidate, count, options, plan);
     }
   }
-  if (!plan.result.best.usable())
-    ThrowInfeasible(MakeProblem(*last, cluster, options), plan.result.members);
-  Conclude(MakeProblem(*plan.step, cluster, options), plan.result);
+  const bool offload = options.offload == Offload::kAuto;
+  if (!plan.result.best.usable()) {
+    const Problem problem = MakeProblem(*last, cluster, options);
+    ThrowInfeasible(problem, plan.result.members,
+                    SmallestTightLimit(single, problem, candidates, counts.back(), options,
+                                       plan.result.members),
+                    offload);
+  }
+  const Problem chosen = MakeProblem(*plan.step, cluster, options);
+  if (offload && chosen.memory_can_bind) {
+    plan.result.bound = BoundWithHost(chosen);
+  } else if (plan.step != whole) {
+    plan.result.bound = ComputeLowerBound(chosen.ops, cluster, chosen.sizes.Resident());
+  }
+  Conclude(chosen, plan.result);
   plan.result.seconds = SecondsNow() - begin;
   return plan;
 }

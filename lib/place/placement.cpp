@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -87,6 +88,50 @@ std::string Times(const Graph& graph, const Schedule& schedule) {
   return lines.Object();
 }
 
+// What lives on the host, and when it comes.
+std::string OffloadToJson(const Graph& graph, const Cluster& cluster, const HostPlan& plan) {
+  Lines names, devices;
+  for (int32_t i = 0; i < graph.size(); ++i) {
+    if (plan.offloaded[i]) names.Add(Quote(graph.ops[i].name));
+  }
+  for (int32_t d = 0; d < cluster.size(); ++d) {
+    Lines fetches;
+    for (const Fetch& fetch : plan.fetches[d]) {
+      Json json = {{"operator", graph.ops[fetch.op].name}, {"readers", Json::array()}};
+      for (int32_t i : fetch.readers) json["readers"].push_back(graph.ops[i].name);
+      if (fetch.after >= 0) json["after"] = graph.ops[fetch.after].name;
+      fetches.Add(json.dump());
+    }
+    devices.Add(Quote(cluster.devices[d].name) + ": " + fetches.Array());
+  }
+  return "{\n \"operators\": " + names.Array() + ",\n \"fetches\": " + devices.Object() + "\n }";
+}
+
+std::string HostTransfers(const Graph& graph, const Cluster& cluster, const Schedule& schedule) {
+  Lines lines;
+  const auto add = [&](const char* what, int32_t op, int32_t device, int64_t bytes, Time start,
+                       Time end) {
+    lines.Add(Json({{what, graph.ops[op].name},
+                    {"device", cluster.devices[device].name},
+                    {"bytes", bytes},
+                    {"start_us", ToMicroseconds(start)},
+                    {"end_us", ToMicroseconds(end)}})
+                  .dump());
+  };
+  for (int32_t d = 0; d < cluster.size(); ++d) {
+    for (size_t k = 0; k < schedule.fetches[d].size(); ++k) {
+      const int32_t op = schedule.host->fetches[d][k].op;
+      const Span& span = schedule.fetches[d][k];
+      add("parameters", op, d, graph.ops[op].perm, span.start, span.end);
+    }
+  }
+  for (const WriteBack& gradient : schedule.write_backs) {
+    add("gradient", gradient.update, gradient.device,
+        schedule.host->gradient_bytes[gradient.update], gradient.start, gradient.end);
+  }
+  return lines.Array();
+}
+
 Json StepToJson(const StepOrigin& origin, const std::string& pipeline) {
   const StepOptions& step = origin.options;
   Json json = {{"microbatches", step.microbatches},
@@ -144,6 +189,10 @@ std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const Pl
   text += ",\n \"order\": " + Order(graph, cluster, schedule);
   text += ",\n \"start_end_us\": " + Times(graph, schedule);
   text += ",\n \"transfers\": " + Transfers(graph, cluster, schedule);
+  if (schedule.host) {
+    text += ",\n \"offload\": " + OffloadToJson(graph, cluster, *schedule.host);
+    text += ",\n \"host_transfers\": " + HostTransfers(graph, cluster, schedule);
+  }
   return text + "\n}\n";
 }
 
@@ -167,7 +216,10 @@ class PlacementReader {
         root.At("graph").Fail("the placement belongs to another graph");
     }
     ReadAssign(root.At("assign"), placement);
+    if (root.Has("offload")) ReadOffload(root.At("offload"), placement);
     if (root.Has("order")) ReadOrder(root.At("order"), placement);
+    if (placement.host && placement.order.empty())
+      root.At("offload").Fail("parameters on the host need the operators' order");
     return placement;
   }
 
@@ -211,6 +263,36 @@ class PlacementReader {
     placement.device = graph_.step ? LiftToStep(*graph_.step, device) : std::move(device);
   }
 
+  // The entry of a list of names.
+  int32_t Operator(const JsonAt& at) const { return Find(op_of_, at, at.Text()); }
+
+  void ReadOffload(const JsonAt& offload, Placement& placement) const {
+    const JsonAt names = offload.At("operators");
+    placement.offloaded = static_cast<int32_t>(names.ArraySize());
+    if (part_of_step_) return;
+    std::vector<int32_t> ops;
+    for (size_t k = 0; k < names.ArraySize(); ++k) ops.push_back(Operator(names.At(k)));
+    HostPlan plan = KeepOnHost(graph_, cluster_, ops);
+    const JsonAt fetches = offload.At("fetches");
+    if (!fetches.value().is_object()) fetches.Fail("an object is expected");
+    for (const auto& [name, value] : fetches.value().items()) {
+      const JsonAt list(value, fetches.file(), fetches.path() + "." + io::Printable(name, 80));
+      const auto device = device_of_.find(name);
+      if (device == device_of_.end()) list.Fail("there is no device " + io::Quoted(name));
+      for (size_t k = 0; k < list.ArraySize(); ++k) {
+        const JsonAt at = list.At(k);
+        Fetch fetch{.op = Operator(at.At("operator"))};
+        for (size_t r = 0; r < at.At("readers").ArraySize(); ++r)
+          fetch.readers.push_back(Operator(at.At("readers").At(r)));
+        if (at.Has("after")) fetch.after = Operator(at.At("after"));
+        plan.fetches[device->second].push_back(std::move(fetch));
+      }
+    }
+    const std::string flaw = FlawOf(plan, graph_, placement.device);
+    if (!flaw.empty()) fetches.Fail(flaw);
+    placement.host = std::make_shared<const HostPlan>(std::move(plan));
+  }
+
   void ReadOrder(const JsonAt& order, Placement& placement) const {
     if (!order.value().is_object()) order.Fail("an object is expected");
     std::vector<uint8_t> seen(graph_.size(), 0);
@@ -224,11 +306,17 @@ class PlacementReader {
         const int32_t op = Find(op_of_, at, at.Text());
         if (placement.device[op] != device->second) at.Fail("the operator is on another device");
         if (seen[op]++) at.Fail("the operator stands twice in the order");
+        if (placement.host && placement.host->on_host[op]) at.Fail("the host runs this operator");
         placement.order.push_back(op);
       }
     }
-    if (static_cast<int32_t>(placement.order.size()) < graph_.size())
-      order.Fail(fmt::format("{} operators are missing", graph_.size() - placement.order.size()));
+    size_t expected = static_cast<size_t>(graph_.size());
+    if (placement.host) {
+      const auto& on_host = placement.host->on_host;
+      expected -= static_cast<size_t>(std::count(on_host.begin(), on_host.end(), 1));
+    }
+    if (placement.order.size() < expected)
+      order.Fail(fmt::format("{} operators are missing", expected - placement.order.size()));
   }
 
   const Graph& graph_;
@@ -295,9 +383,14 @@ Evaluated ReplayPlacement(const Problem& problem, const Placement& placement,
                           const std::filesystem::path& file) {
   Simulator simulator(problem.ops, problem.cluster);
   const Dispatch dispatch = placement.order.empty() ? Dispatch::kFifo : Dispatch::kOrder;
-  if (simulator.Run(placement.device, dispatch, placement.order) == kNever) {
+  const Time makespan = placement.host ? simulator.RunWithHost(placement.device, placement.order,
+                                                               problem.graph, placement.host)
+                                       : simulator.Run(placement.device, dispatch, placement.order);
+  if (makespan == kNever) {
     throw DataError("the order waits for itself", file.string() + ": order",
-                    "an operator stands before one that it needs");
+                    placement.host ? "an operator stands before one that it needs, or a fetch "
+                                     "waits for an operator behind its readers"
+                                   : "an operator stands before one that it needs");
   }
   Evaluated result;
   result.schedule = simulator.Result();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "place/host_plan.h"
 #include "place/place.h"
 #include "place/training_step.h"
 
@@ -17,6 +18,10 @@ struct Placement {
   std::string graph_hash;
   std::vector<int32_t> device;  // of every operator
   std::vector<int32_t> order;   // all operators; each device's stand as they are to run
+  // Where parameters live on the host, and of how many operators: without the plan where the file
+  // is of a step and the graph its forward one.
+  std::shared_ptr<const HostPlan> host;
+  int32_t offloaded = 0;
 };
 
 // `seconds` of planning are in the text, so it is not the same in every run; all else is.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "place/explain.h"
+#include "place/host_plan.h"
 #include "place/training_step.h"
 #include "run/timeline.h"
 
@@ -22,6 +23,34 @@ struct DeviceRows {
   run::TimelineRows sends, receives;
 };
 
+// Threads of a device for its parameters on the host, in the order of what goes over its link.
+// Updates on the host are shown at the device that they are for.
+void AddHost(run::Timeline& timeline, const Problem& problem, const Schedule& schedule,
+             const std::vector<DeviceRows>& rows) {
+  for (int32_t d = 0; d < problem.cluster.size(); ++d) {
+    const int fetches = timeline.AddThread(rows[d].process, "parameters from the host");
+    for (size_t k = 0; k < schedule.fetches[d].size(); ++k) {
+      const Op& op = problem.graph.ops[schedule.host->fetches[d][k].op];
+      const Span& span = schedule.fetches[d][k];
+      timeline.Slice(fetches, "parameters of " + op.name, {span.start, span.end}, "",
+                     fmt::format(R"({{"bytes":{}}})", op.perm));
+    }
+  }
+  if (schedule.write_backs.empty()) return;
+  std::vector<int> gradients, updates;
+  for (const DeviceRows& device : rows) {
+    gradients.push_back(timeline.AddThread(device.process, "gradients to the host"));
+    updates.push_back(timeline.AddThread(device.process, "updates on the host"));
+  }
+  for (const WriteBack& gradient : schedule.write_backs) {
+    const int32_t update = gradient.update;
+    const std::string& name = problem.graph.ops[update].name;
+    timeline.Slice(gradients[gradient.device], "gradient for " + name,
+                   {gradient.start, gradient.end});
+    timeline.Slice(updates[gradient.device], name, {schedule.start[update], schedule.end[update]});
+  }
+}
+
 }  // namespace
 
 std::string PlanTrace(const Problem& problem, const Schedule& schedule, const MemoryUse& memory) {
@@ -30,6 +59,7 @@ std::string PlanTrace(const Problem& problem, const Schedule& schedule, const Me
   rows.reserve(problem.cluster.devices.size());
   for (const auto& device : problem.cluster.devices) rows.emplace_back(timeline, device.name);
   for (int32_t i = 0; i < problem.ops.size(); ++i) {
+    if (schedule.host && schedule.host->on_host[i]) continue;
     const auto& step = problem.graph.step;
     timeline.Slice(rows[schedule.device[i]].compute, problem.graph.ops[i].name,
                    {schedule.start[i], schedule.end[i]}, step ? Name(step->ops[i].kind) : "");
@@ -50,6 +80,7 @@ std::string PlanTrace(const Problem& problem, const Schedule& schedule, const Me
     timeline.Slice(receive, name, span, "", bytes);
     timeline.Arrow(send, span, receive, span);
   }
+  if (schedule.host) AddHost(timeline, problem, schedule, rows);
   for (size_t d = 0; d < memory.curve.size(); ++d) {
     for (const auto& [time, bytes] : memory.curve[d])
       timeline.Counter(rows[d].process, "bytes", "used", time, bytes);

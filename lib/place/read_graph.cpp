@@ -27,6 +27,7 @@ Op ReadOp(const JsonAt& at) {
     for (size_t d = 0; d < us_on.ArraySize(); ++d) op.us_on.push_back(us_on.At(d).Number());
   }
   if (at.Has("bwd_us")) op.bwd_us = at.At("bwd_us").Number();
+  if (at.Has("update_us")) op.update_us = at.At("update_us").Number();
   if (at.Has("perm")) op.perm = at.At("perm").Bytes();
   if (at.Has("perm_is_output")) op.perm_is_output = at.At("perm_is_output").Truth();
   if (at.Has("temp")) op.temp = at.At("temp").Bytes();
@@ -204,6 +205,7 @@ std::string GraphToJson(const Graph& graph) {
     Ordered json = {{"name", op.name}, {"op", op.type}, {"us", op.us}};
     if (!op.us_on.empty()) json["us_on"] = op.us_on;
     if (op.bwd_us) json["bwd_us"] = *op.bwd_us;
+    if (op.update_us) json["update_us"] = *op.update_us;
     json["perm"] = op.perm;
     if (op.perm_is_output) json["perm_is_output"] = true;
     json["temp"] = op.temp;

@@ -6,6 +6,7 @@
 
 #include "base/number_format.h"
 #include "place/explain.h"
+#include "place/host_plan.h"
 
 namespace orchard::place {
 namespace {
@@ -34,6 +35,13 @@ run::Table DeviceTable(const Problem& problem, const Evaluated& placement) {
                           PartCell(uses[d].receiving, makespan), BytesCell(uses[d].sent_bytes),
                           BytesCell(uses[d].received_bytes), BytesCell(placement.memory.peak[d]),
                           device.memory == INT64_MAX ? Cell("none") : BytesCell(device.memory)});
+    if (!placement.schedule.host) continue;
+    table.rows.back().push_back(PartCell(uses[d].fetching, makespan));
+    table.rows.back().push_back(BytesCell(uses[d].fetched_bytes));
+  }
+  if (placement.schedule.host) {
+    table.columns.push_back("Fetching");
+    table.columns.push_back("Fetched");
   }
   return table;
 }
@@ -93,10 +101,11 @@ run::Chart TradeChart(const std::vector<Member>& members) {
 // Where the chain runs and what is longest in it, in words.
 std::string ChainPlaces(const Problem& problem, const std::vector<ChainLink>& chain) {
   std::vector<Time> of_device(problem.cluster.size(), 0);
-  const ChainLink *op = nullptr, *sent = nullptr;
+  const ChainLink *op = nullptr, *sent = nullptr, *moved = nullptr;
   for (const ChainLink& link : chain) {
-    if (link.tensor < 0) of_device[link.src] += link.end - link.start;
-    const ChainLink*& longest = link.tensor < 0 ? op : sent;
+    if (link.host == HostPart::kUpdate) continue;
+    if (link.computes()) of_device[link.src] += link.end - link.start;
+    const ChainLink*& longest = link.computes() ? op : link.tensor >= 0 ? sent : moved;
     if (!longest || link.end - link.start > longest->end - longest->start) longest = &link;
   }
   std::string text;
@@ -115,7 +124,28 @@ std::string ChainPlaces(const Problem& problem, const std::vector<ChainLink>& ch
         problem.cluster.devices[sent->src].name, problem.cluster.devices[sent->dst].name,
         FormatDuration(ToSeconds(sent->end - sent->start)));
   }
+  if (moved) {
+    text += fmt::format(
+        ". Of what it waits for from or to the host the longest is the {} of {} ({})",
+        moved->host == HostPart::kFetch ? "fetch of parameters" : "gradient",
+        problem.graph.ops[moved->op].name, FormatDuration(ToSeconds(moved->end - moved->start)));
+  }
   return text + ".";
+}
+
+std::string WhatIsDone(const Problem& problem, const ChainLink& link) {
+  const std::string& name = problem.graph.ops[link.op].name;
+  switch (link.host) {
+    case HostPart::kFetch:
+      return "fetch parameters of " + name;
+    case HostPart::kGradient:
+      return "gradient to the host for " + name;
+    case HostPart::kUpdate:
+      return name + " on the host";
+    case HostPart::kNone:
+      break;
+  }
+  return link.tensor < 0 ? name : "send " + problem.graph.tensor_names[link.tensor];
 }
 
 run::Table ChainTable(const Problem& problem, const std::vector<ChainLink>& chain) {
@@ -137,10 +167,8 @@ run::Table ChainTable(const Problem& problem, const std::vector<ChainLink>& chai
                                   ? problem.cluster.devices[link.src].name
                                   : fmt::format("{} to {}", problem.cluster.devices[link.src].name,
                                                 problem.cluster.devices[link.dst].name);
-    const std::string what = link.tensor < 0 ? problem.graph.ops[link.op].name
-                                             : "send " + problem.graph.tensor_names[link.tensor];
-    table.rows.push_back(
-        {++step, what, where, TimeCell(link.start), TimeCell(link.end - link.start)});
+    table.rows.push_back({++step, WhatIsDone(problem, link), where, TimeCell(link.start),
+                          TimeCell(link.end - link.start)});
   }
   return table;
 }
@@ -189,17 +217,27 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
   report.AddFact("Method", method);
   report.AddFact("Operators", FormatInteger(problem.ops.size()));
   report.AddFact("Links", Name(problem.cluster.comm));
+  if (schedule.host) {
+    int64_t bytes = 0;
+    for (int32_t i = 0; i < problem.ops.size(); ++i)
+      bytes += schedule.host->offloaded[i] ? problem.sizes.perm[i] : 0;
+    report.AddFact("Parameters on the host",
+                   fmt::format("{} of {} operators", FormatBytes(static_cast<uint64_t>(bytes)),
+                               FormatInteger(static_cast<uint64_t>(schedule.host->size()))));
+  }
   const std::string svg = GanttSvg(problem, schedule);
   report.AddSection("When what runs")
       .AddPicture(
           std::as_bytes(std::span(svg)), "image/svg+xml", "Gantt chart: one band per device",
           fmt::format(
               "Per device: operators ({}neighbours in two shades), below them sends (orange) and "
-              "receives (green). The black line is the chain that fixes the makespan: it changes "
+              "receives (green){}. The black line is the chain that fixes the makespan: it changes "
               "the device where it waits for a tensor.",
               problem.graph.step ? "forward blue, backward purple, computed again gold, "
                                    "updates grey, "
-                                 : "blue, "))
+                                 : "blue, ",
+              schedule.host ? ", then parameters from the host (pink) and gradients to it (violet)"
+                            : ""))
       .AddTable(DeviceTable(problem, placement));
   const std::vector<ChainLink> chain = CriticalChain(problem, schedule);
   report.AddSection("What the time goes into")

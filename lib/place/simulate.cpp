@@ -53,6 +53,13 @@ Simulator::Simulator(const TaskGraph& tasks, const Cluster& cluster)
 
 void Simulator::Reset() {
   std::copy(inputs_.begin(), inputs_.end(), missing_.begin());
+  if (host_) {
+    for (const auto& fetches : host_plan_->fetches) {
+      for (const Fetch& fetch : fetches) {
+        for (int32_t reader : fetch.readers) ++missing_[reader];
+      }
+    }
+  }
   std::fill(look_.begin(), look_.end(), 1);
   std::fill(task_end_.begin(), task_end_.end(), kNever);
   std::fill(queue_.begin(), queue_.end(), Queue{-1, -1, -1, -1});
@@ -136,6 +143,7 @@ void Simulator::Enqueue(Queue& queue, int32_t task, Time now) {
 
 void Simulator::Ready(int32_t task, Time now) {
   const int32_t d = device_[task];
+  if (host_ && host_->OnHost(task)) return host_->UpdateReady(task, now);
   look_[d] = 1;
   if (dispatch_ == Dispatch::kFifo) {
     Enqueue(queue_[d], task, now);
@@ -172,6 +180,7 @@ void Simulator::EndTask(int32_t task, Time now) {
   task_end_[d] = kNever;
   look_[d] = 1;
   ++done_;
+  if (host_) host_->TaskEnded(task);
   for (int32_t u = use_begin_[task]; u < use_begin_[task + 1]; ++u) {
     const Use& use = uses_[u];
     const int32_t j = use.task, to = device_[j];
@@ -204,6 +213,23 @@ void Simulator::EndTransfer(int32_t src, Time now) {
   for (int32_t use = t.first_use; use >= 0; use = next_use_[use]) {
     if (--missing_[uses_[use].task] == 0) Ready(uses_[use].task, now);
   }
+}
+
+void Simulator::EndHost(Time now) {
+  host_->End(
+      now,
+      [&](int32_t reader) {
+        const Time there = there_.empty() ? now : there_[reader] = std::max(there_[reader], now);
+        if (--missing_[reader] > 0) return;
+        if (there == now) return Ready(reader, now);
+        coming_.push_back({there, reader});
+        std::push_heap(coming_.begin(), coming_.end());
+      },
+      [&](int32_t update, Time start) {
+        start_[update] = start;
+        end_[update] = now;
+        ++done_;
+      });
 }
 
 // The task that a free device takes now, or -1.
@@ -275,12 +301,14 @@ Time Simulator::Loop(Time limit) {
   while (true) {
     if (!StartTasks(now, limit)) return kNever;
     if (kShared && channels_changed_) StartTransfers(now);
+    if (host_) host_->Start(now);
     Time next = *std::min_element(task_end_.begin(), task_end_.end());
     if constexpr (kShared) {
       next = std::min(next, *std::min_element(transfer_end_.begin(), transfer_end_.end()));
     } else if (!coming_.empty()) {
       next = std::min(next, coming_.front().time);
     }
+    if (host_) next = std::min(next, host_->NextEnd());
     if (next == kNever) break;
     now = next;
     for (int32_t d = 0; d < devices_; ++d) {
@@ -298,6 +326,7 @@ Time Simulator::Loop(Time limit) {
         Ready(task, now);
       }
     }
+    if (host_) EndHost(now);
   }
   return done_ < tasks_.size() ? kNever : now;
 }
@@ -324,6 +353,13 @@ bool Simulator::Tails(Time limit) {
 
 Time Simulator::Run(std::span<const int32_t> device, Dispatch dispatch,
                     std::span<const int32_t> order, std::span<const int64_t> priority, Time limit) {
+  host_.reset();
+  return Simulate(device, dispatch, order, priority, limit);
+}
+
+Time Simulator::Simulate(std::span<const int32_t> device, Dispatch dispatch,
+                         std::span<const int32_t> order, std::span<const int64_t> priority,
+                         Time limit) {
   device_ = device;
   dispatch_ = dispatch;
   if (dispatch == Dispatch::kPriority) {
@@ -335,9 +371,16 @@ Time Simulator::Run(std::span<const int32_t> device, Dispatch dispatch,
   std::fill(left_.begin(), left_.end(), 0);
   if (limit < kNever && !Tails(limit)) return kNever;
   for (int32_t i = 0; i < tasks_.size(); ++i) {
-    if (inputs_[i] == 0) Ready(i, 0);
+    if (missing_[i] == 0) Ready(i, 0);
   }
   return cluster_.comm == Comm::kParallel ? Loop<false>(limit) : Loop<true>(limit);
+}
+
+Time Simulator::RunWithHost(std::span<const int32_t> device, std::span<const int32_t> order,
+                            const Graph& graph, std::shared_ptr<const HostPlan> host) {
+  host_plan_ = std::move(host);
+  host_.emplace(*host_plan_, graph, tasks_, cluster_, device);
+  return Simulate(device, Dispatch::kOrder, order, {}, kNever);
 }
 
 Schedule Simulator::Result(bool with_order) const {
@@ -355,12 +398,19 @@ Schedule Simulator::Result(bool with_order) const {
       if (end_[a] != end_[b]) return end_[a] < end_[b];
       return tasks_.topo[a] < tasks_.topo[b];
     });
-    for (int32_t i : by_start) result.order[device_[i]].push_back(i);
+    for (int32_t i : by_start) {
+      if (!host_ || !host_->OnHost(i)) result.order[device_[i]].push_back(i);
+    }
   }
   for (Time end : end_) result.makespan = std::max(result.makespan, end);
   for (const Pending& t : transfers_)
     result.transfers.push_back({t.tensor, t.src, t.dst, t.start, t.end});
   if (cluster_.comm == Comm::kParallel) ParallelTransfers(by_start, result.transfers);
+  if (host_) {
+    result.host = host_plan_;
+    result.fetches = host_->fetches();
+    result.write_backs = host_->write_backs();
+  }
   return result;
 }
 

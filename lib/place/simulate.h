@@ -15,10 +15,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "place/cluster.h"
+#include "place/host_channels.h"
 #include "place/rank_set.h"
 #include "place/schedule.h"
 #include "place/task_graph.h"
@@ -43,6 +46,11 @@ class Simulator {
   // up, and is kNever then.
   Time Run(std::span<const int32_t> device, Dispatch dispatch, std::span<const int32_t> order = {},
            std::span<const int64_t> priority = {}, Time limit = kNever);
+
+  // With parameters on the host. `order` lists all tasks but the updates that the host makes; tasks
+  // are the operators of `graph`.
+  Time RunWithHost(std::span<const int32_t> device, std::span<const int32_t> order,
+                   const Graph& graph, std::shared_ptr<const HostPlan> host);
 
   // The ranks of kPriority, each in [0, tasks) once. Runs with a priority set them.
   void SetRanks(std::span<const int32_t> rank);
@@ -87,6 +95,8 @@ class Simulator {
 
   void Reset();
   bool Tails(Time limit);
+  Time Simulate(std::span<const int32_t> device, Dispatch dispatch, std::span<const int32_t> order,
+                std::span<const int64_t> priority, Time limit);
   Time WorkOf(int32_t task, int32_t device) const {
     return work_[work_devices_ == 1 ? task : static_cast<size_t>(task) * work_devices_ + device];
   }
@@ -97,6 +107,7 @@ class Simulator {
   template <bool kShared>
   void EndTask(int32_t task, Time now);
   void EndTransfer(int32_t src, Time now);
+  void EndHost(Time now);
   void Ready(int32_t task, Time now);
   void Enqueue(Queue& queue, int32_t task, Time now);
   void Send(int32_t use, int32_t src, int32_t dst);
@@ -143,6 +154,8 @@ class Simulator {
   std::vector<int32_t> sending_;               // transfer of each sender
   std::vector<Time> transfer_end_;             // when it ends; kNever: none
   std::vector<uint8_t> send_busy_, receive_busy_;
+  std::shared_ptr<const HostPlan> host_plan_;
+  std::optional<HostChannels> host_;  // with parameters on the host
   bool channels_changed_ = false;
   int32_t waiting_count_ = 0, done_ = 0;
 };

@@ -12,22 +12,6 @@
 namespace orchard::place {
 namespace {
 
-// Bytes that an update reads and writes, in sizes of the parameters: parameters and gradients are
-// read, parameters written, and every state read and written.
-double UpdateTraffic(Optimizer optimizer) {
-  switch (optimizer) {
-    case Optimizer::kNone:
-      return 0;
-    case Optimizer::kSgd:
-      return 3;
-    case Optimizer::kMomentum:
-      return 5;
-    case Optimizer::kAdam:
-      return 7;
-  }
-  return 0;
-}
-
 class StepBuilder {
  public:
   StepBuilder(const Graph& forward, const StepOptions& options)
@@ -212,7 +196,10 @@ class StepBuilder {
     const Op& op = f_.ops[i];
     Op copy{.name = CopyName(i, m), .type = op.type, .us = Part(i, op.us)};
     for (double us : op.us_on) copy.us_on.push_back(Part(i, us));
-    if (m == 0) copy.perm = op.perm;
+    if (m == 0) {
+      copy.perm = op.perm;
+      copy.perm_is_output = op.perm_is_output;
+    }
     copy.temp = Bytes(i, op.temp);
     for (int64_t out : op.out) copy.out.push_back(Bytes(i, out));
     return copy;
@@ -222,6 +209,7 @@ class StepBuilder {
     Op op = ForwardOp(i, m);
     op.name += " recompute";
     op.perm = 0;
+    op.perm_is_output = false;
     return op;
   }
 
@@ -260,8 +248,10 @@ class StepBuilder {
 
   Op UpdateOp(int32_t i) const {
     const Op& op = f_.ops[i];
-    const double us = UpdateTraffic(options_.optimizer) * static_cast<double>(op.perm) /
-                      (options_.bandwidth_gb_per_s * 1000);
+    const double traffic = UpdateTraffic(options_.optimizer);
+    const double us = op.update_us ? *op.update_us * traffic / UpdateTraffic(Optimizer::kSgd)
+                                   : traffic * static_cast<double>(op.perm) /
+                                         (options_.bandwidth_gb_per_s * 1000);
     return {.name = op.name + " update",
             .type = "update",
             .us = us,
@@ -457,6 +447,20 @@ bool IsDense(const std::string& type) {
                                     "bmm",  "einsum", "lstm", "gru",    "rnn",   "attention"};
   return std::any_of(std::begin(kDense), std::end(kDense),
                      [&](const char* word) { return lower.find(word) != std::string::npos; });
+}
+
+double UpdateTraffic(Optimizer optimizer) {
+  switch (optimizer) {
+    case Optimizer::kNone:
+      return 0;
+    case Optimizer::kSgd:
+      return 3;
+    case Optimizer::kMomentum:
+      return 5;
+    case Optimizer::kAdam:
+      return 7;
+  }
+  return 0;
 }
 
 Graph BuildTrainingStep(const Graph& forward, const StepOptions& options) {

@@ -61,6 +61,10 @@ struct StepOrigin {
 // recompute depend on each other both ways.
 Graph BuildTrainingStep(const Graph& forward, const StepOptions& options);
 
+// Bytes that an update reads and writes, in sizes of the parameters: parameters and gradients are
+// read, parameters written, and every state read and written.
+double UpdateTraffic(Optimizer optimizer);
+
 // Whether its backward pass takes two products for every one: by the operator's type.
 bool IsDense(const std::string& type);
 

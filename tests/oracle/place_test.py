@@ -117,6 +117,46 @@ def test_recomputation_fits_as_the_placement_says(tmp_path, microbatches):
     assert again > 0  # not every graph has outputs that only one segment reads
 
 
+HOST = ["--host-us-per-byte", "0.001", "--host-latency-us", "2", "--host-bandwidth", "0.3"]
+
+
+@pytest.mark.parametrize("comm", ["parallel", "duplex", "half"])
+@pytest.mark.parametrize("step", [[], [*STEP, "--microbatches", "1"], [*STEP, "--microbatches", "2", "--recompute", "auto"]])
+def test_parameters_on_the_host_come_as_the_placement_says(tmp_path, comm, step):
+    options = ["--us-per-byte", "0.002", "--latency-us", "1", "--comm", comm, "--refine-steps", "20", *step, *HOST]
+    fetched = gradients = 0
+    for seed in range(4):
+        graph = random_graph(tmp_path / "g.json", 400 + seed, ops=16)
+        content = json.loads(graph.read_text())
+        for op in content["ops"]:
+            op["perm"] *= 5
+        if seed % 2:
+            content["meta"]["persistent_memory"] = "in-outputs"
+            for op in content["ops"]:
+                op["perm"] = min(op["perm"], sum(op["out"]))
+        graph.write_text(json.dumps(content))
+        for devices in ["1", "3"]:
+            need = max(place(graph, tmp_path / "p.json", "--force", "--devices", devices, *options)["peak_bytes"])
+            for percent in range(40, 100, 15):
+                limit = need * percent // 100
+                out = tmp_path / f"{seed}_{devices}_{percent}.json"
+                done = subprocess.run([BIN, "place", graph, "-o", out, "--json", "--no-progress", "--devices", devices, *options,
+                                       "--memory", str(limit), "--offload", "auto"], capture_output=True, text=True)
+                assert done.returncode in (0, 4), done.stderr
+                if done.returncode == 4:
+                    continue
+                result = json.loads(done.stdout)
+                offload = result.get("offload", {"fetches": 0})
+                fetched += offload["fetches"]
+                makespan, peak = simulate(graph, out, comm, 0.002, 1, host_us_per_byte=0.001, host_latency_us=2, host_bandwidth=0.3)
+                assert makespan == round(result["makespan_us"] * 1000)
+                assert list(peak.values()) == result["peak_bytes"]
+                assert max(peak.values()) <= limit
+                gradients += sum("gradient" in move for move in json.loads(out.read_text()).get("host_transfers", []))
+    assert fetched > 20
+    assert gradients > 0 or not step
+
+
 def test_memory_limits_hold_by_independent_replay(tmp_path):
     graph = DATA / "gnmt_v2.json"
     need = json.loads(subprocess.run([BIN, "inspect", graph, "--json"], capture_output=True, text=True).stdout)

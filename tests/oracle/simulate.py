@@ -3,6 +3,10 @@
 Shares no code with it. Per device, operators run in the order of the placement file. A tensor goes once to each other device that
 reads it. Times are whole nanoseconds. A placement of a training step is for the graph that training_step.py makes of the forward
 graph. simulate(...) returns the makespan and the peak memory of every device.
+
+Parameters on the host: each device's link carries its fetches in the order of the file, one at a time, each when the operator it comes
+after has ended. A gradient goes to the host when its update has all inputs, then the host makes the update; both one at a time, in the
+order in which they could begin.
 """
 import collections
 import json
@@ -11,7 +15,8 @@ import math
 import training_step
 
 
-def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754, latency_us=134, rounding=512):
+def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754, latency_us=134, rounding=512,
+             host_us_per_byte=0.0000877, host_latency_us=67, host_bandwidth=25):
     graph, placement = json.load(open(graph_file)), json.load(open(placement_file))
     devices = list(placement["order"])
     home = placement["assign"]
@@ -48,6 +53,17 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
                 if home[dst] != home[name]:
                     rank.setdefault((tensor, home[dst]), (topo[name], e, t))
 
+    offload = placement.get("offload", {"operators": [], "fetches": {}})
+    on_host = {name for name in ops if name.endswith(" update") and ops[name].get("forward") in offload["operators"]}
+    host_cost = lambda bytes: ns(host_us_per_byte * bytes + host_latency_us)  # noqa: E731
+    fetches = {d: collections.deque(offload["fetches"].get(d, [])) for d in devices}
+    for d in devices:
+        for f in fetches[d]:
+            for reader in f["readers"]:
+                inputs[reader].add((f["operator"], "parameters for " + reader))
+    fetching, fetched, kept = {}, [], {}  # of each device; (device, begin, fetch); until when a gradient stays
+    queued, writing, arrived, updating = {d: [] for d in devices}, {}, [], None
+
     here, left = set(), {d: collections.deque(placement["order"][d]) for d in devices}
     running, moving, pending, channel = {}, {}, [], set()
     start, end, sent = {}, {}, {}
@@ -65,7 +81,25 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
                 pending.remove(move)
                 channel |= ends
                 moving[move] = (now, now + cost[tensor], ends)
-        times = [t for _, t in running.values()] + [m[1] for m in moving.values()]
+        for name in on_host - set(kept):
+            if all((t, home[name]) in here for t in inputs[name]):
+                queued[home[name]].append((now, topo[name], name))
+                kept[name] = None
+        for d in devices:
+            if fetches[d] and d not in fetching and fetches[d][0].get("after") in [None, *end]:
+                fetching[d] = now + host_cost(ops[fetches[d][0]["operator"]]["perm"])
+                fetched.append((d, now, fetches[d].popleft()))
+            if queued[d] and d not in writing:
+                queued[d].sort()
+                name = queued[d].pop(0)[2]
+                writing[d] = (name, now + host_cost(ops[ops[name]["forward"]]["perm"]))
+        if arrived and not updating:
+            arrived.sort()
+            name = arrived.pop(0)[2]
+            updating = (name, now + ns(training_step.TRAFFIC[placement["step"]["optimizer"]] * ops[ops[name]["forward"]]["perm"]
+                                          / (host_bandwidth * 1000)))
+        times = [t for _, t in running.values()] + [m[1] for m in moving.values()] + list(fetching.values())
+        times += [t for _, t in writing.values()] + ([updating[1]] if updating else [])
         if not times:
             break
         now = min(times)
@@ -77,6 +111,16 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
                     here.add((tensor, d))
                     if home[dst] != d and (tensor, home[dst]) not in pending:
                         pending.append((tensor, home[dst]))
+        if updating and updating[1] == now:
+            end[updating[0]], updating = now, None
+        for d in devices:
+            if fetching.get(d) == now:
+                del fetching[d]
+                last = next(f for device, _, f in reversed(fetched) if device == d)
+                here |= {((last["operator"], "parameters for " + reader), d) for reader in last["readers"]}
+            if d in writing and writing[d][1] == now:
+                kept[writing[d][0]] = now
+                arrived.append((now, topo[writing[d][0]], writing.pop(d)[0]))
         for move, (begin, t, ends) in list(moving.items()):
             if t == now:
                 del moving[move]
@@ -88,9 +132,13 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
     up = lambda n: -(-n // rounding) * rounding  # noqa: E731
     base, spans = collections.Counter(), collections.defaultdict(list)
     sums = collections.defaultdict(list)  # of gradients, where they are read: (begin, end, last reader's end, bytes) of each
+    until = lambda name: kept.get(name, end[name])  # noqa: E731
+    read = {}  # until when the outputs of an operator are needed where they are made
     for name, op in ops.items():
+        if name in on_host:
+            continue
         d, perm = home[name], op.get("perm", 0)
-        base[d] += up(perm) * op.get("copies", 1)
+        base[d] += 0 if name in offload["operators"] else up(perm) * op.get("copies", 1)
         spans[d].append((start[name], end[name], up(op.get("temp", 0))))
         shared = perm if graph["meta"].get("persistent_memory") == "in-outputs" else 0
         outputs = [(f"{name}:{k}", bytes) for k, bytes in enumerate(op.get("out", []))]
@@ -100,7 +148,7 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
             last = collections.defaultdict(int, {d: end[name]})
             for dst, (_, t) in readers[name]:
                 if t == tensor:
-                    last[home[dst]] = max(last[home[dst]], end[dst])
+                    last[home[dst]] = max(last[home[dst]], until(dst))
             for other in [o for o in last if o != d]:
                 begin, done = sent[(name, tensor), other]
                 last[d] = max(last[d], done)
@@ -108,12 +156,17 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
                     spans[other].append((begin, max(done, last[other]), up(bytes)))
                 else:
                     sums[other, added[name, tensor]].append((begin, done, last[other], up(bytes)))
+            read[name] = max(read.get(name, 0), last[d])
             taken = min(shared, bytes)
             shared -= taken
             if added.get((name, tensor)) is None or len(last) > 1:
                 spans[d].append((start[name], last[d], up(bytes - taken)))
             else:
                 sums[d, added[name, tensor]].append((start[name], end[name], last[d], up(bytes)))
+    inside = graph["meta"].get("persistent_memory") == "in-outputs"
+    for d, begin, f in fetched:
+        uses = [end[reader] for reader in f["readers"]] + [read.get(f["operator"], 0)] * (inside and f["operator"] in f["readers"])
+        spans[d].append((begin, max(uses), up(ops[f["operator"]]["perm"])))
     for (d, _), parts in sums.items():  # the first gradient there is held until all are read, the others until they are added to it
         parts.sort()
         spans[d].append((parts[0][0], max([parts[0][1]] + [part[2] for part in parts]), parts[0][3]))

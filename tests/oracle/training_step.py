@@ -127,6 +127,8 @@ def unroll(graph, step):
     updated = [name for name in ops if ops[name].get("perm", 0) and optimizer != "none"]
     for name in updated:
         us = TRAFFIC[optimizer] * ops[name]["perm"] / (step["bandwidth_gb_per_s"] * 1000)
+        if "update_us" in ops[name]:  # of SGD
+            us = ops[name]["update_us"] * TRAFFIC[optimizer] / TRAFFIC["sgd"]
         new.append({"name": name + " update", "forward": name, "us": us})
 
     for m in range(k):

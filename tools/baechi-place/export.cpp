@@ -79,6 +79,9 @@ int RunExport(const ExportCommandOptions& options, const cli::Context& context) 
   const place::Graph graph = place::ReadGraph(options.graph, options.import);
   const place::Cluster cluster = options.devices.Make(graph);
   const place::Placement placement = place::ReadPlacement(options.placement, graph, cluster);
+  const bool shows_host =
+      options.to == place::ExportFormat::kDot || options.to == place::ExportFormat::kCsv;
+  if (!shows_host || !placement.host) place::RefuseOffloaded(placement.offloaded);
   if (NeedsModel(options.to))
     return ExportModel(options, context, graph, cluster, placement.device);
   const place::Problem problem(graph, cluster, {},

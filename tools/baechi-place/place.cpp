@@ -14,6 +14,7 @@
 #include "base/number_format.h"
 #include "cli/device.h"
 #include "place/explain.h"
+#include "place/host_plan.h"
 #include "place/place_training.h"
 #include "place/placement.h"
 #include "place/read_graph.h"
@@ -41,8 +42,46 @@ struct PlaceCommandOptions {
     f.Section("devices", devices);
     f.Section("import", import);
     f.Section("place", place);
+    f("offload", place.offload,
+      "auto: where memory binds, keep parameters in the host's memory and fetch them before they "
+      "are used, if that makes a placement fit that is faster than all that fit without");
   }
 };
+
+// What lives on the host.
+struct HostUse {
+  int64_t operators = 0, bytes = 0, fetches = 0, fetched_bytes = 0;
+};
+
+HostUse OnHost(const place::Problem& problem, const place::Schedule& schedule) {
+  HostUse host;
+  if (!schedule.host) return host;
+  for (int32_t i = 0; i < problem.ops.size(); ++i) {
+    if (!schedule.host->offloaded[i]) continue;
+    ++host.operators;
+    host.bytes += problem.sizes.perm[i];
+  }
+  for (const auto& fetches : schedule.host->fetches) {
+    for (const place::Fetch& fetch : fetches) {
+      ++host.fetches;
+      host.fetched_bytes += problem.graph.ops[fetch.op].perm;
+    }
+  }
+  return host;
+}
+
+void PrintOnHost(const place::Member& best, const HostUse& host) {
+  const place::Time longer = best.result.schedule.makespan - best.with_memory;
+  fmt::print("to fit, {} of {} operators live on the host: {} fetches of {}; ",
+             FormatBytes(static_cast<uint64_t>(host.bytes)),
+             FormatInteger(static_cast<uint64_t>(host.operators)),
+             FormatInteger(static_cast<uint64_t>(host.fetches)),
+             FormatBytes(static_cast<uint64_t>(host.fetched_bytes)));
+  // The host's updates can be faster than the device's.
+  fmt::print("with more memory this placement would take {}, {} {}\n",
+             FormatDuration(place::ToSeconds(best.with_memory)),
+             FormatDuration(place::ToSeconds(std::abs(longer))), longer >= 0 ? "less" : "more");
+}
 
 // What is computed twice.
 struct RecomputedWork {
@@ -114,6 +153,14 @@ nlohmann::ordered_json Summary(const place::PlaceResult& result, const place::Pr
   json["rho"] = result.regime.rho;
   json["operators"] = problem.ops.size();
   if (plan.step) json["step"] = StepSummary(result, plan);
+  if (schedule.host) {
+    const HostUse host = OnHost(problem, schedule);
+    json["offload"] = {{"operators", host.operators},
+                       {"host_bytes", host.bytes},
+                       {"fetches", host.fetches},
+                       {"fetched_bytes", host.fetched_bytes},
+                       {"makespan_with_memory_us", place::ToMicroseconds(result.best.with_memory)}};
+  }
   return json;
 }
 
@@ -153,6 +200,7 @@ void Print(const place::PlaceResult& result, const place::Problem& problem,
     fmt::print("by the published simulator: {}\n",
                FormatDuration(place::ToSeconds(result.best.published_makespan)));
   }
+  if (best.schedule.host) PrintOnHost(result.best, OnHost(problem, best.schedule));
   const std::vector<place::DeviceUse> uses = place::DeviceUses(problem, best.schedule);
   for (int32_t d = 0; d < problem.cluster.size(); ++d) {
     const place::Device& device = problem.cluster.devices[d];

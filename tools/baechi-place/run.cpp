@@ -248,6 +248,12 @@ int RunRun(const RunCommandOptions& options, const cli::Context& context) {
   session.cluster = options.devices.Make(session.graph);
   const place::Placement placement = place::ReadPlacement(
       options.placement, session.graph, session.cluster, options.graph.has_value());
+  if (placement.offloaded > 0) {
+    throw UsageError(fmt::format("the executor keeps all parameters on their devices, and the "
+                                 "placement has those of {} operators on the host",
+                                 placement.offloaded),
+                     options.placement.string(), "place without --offload");
+  }
   session.layout = execute::LayoutOf(program, session.graph, session.cluster, placement);
   execute::RunResult result;
   Json summary;

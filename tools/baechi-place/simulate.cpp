@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/number_format.h"
 #include "place/explain.h"
+#include "place/offload.h"
 #include "place/placement.h"
 #include "place/read_graph.h"
 #include "place/report.h"
@@ -50,6 +51,7 @@ nlohmann::ordered_json ToJson(const place::Problem& problem, const place::Evalua
                        {"busy_us", place::ToMicroseconds(uses[d].busy)},
                        {"sent_bytes", uses[d].sent_bytes},
                        {"received_bytes", uses[d].received_bytes},
+                       {"fetched_bytes", uses[d].fetched_bytes},
                        {"peak_bytes", result.memory.peak[d]}});
   }
   return {{"makespan_us", place::ToMicroseconds(result.schedule.makespan)},
@@ -65,11 +67,14 @@ void Print(const place::Problem& problem, const place::Evaluated& result) {
              DescribeCluster(problem.cluster));
   const std::vector<place::DeviceUse> uses = place::DeviceUses(problem, result.schedule);
   for (int32_t d = 0; d < problem.cluster.size(); ++d) {
-    fmt::print("  {:<12} busy {:>9}, idle {:>9}, sends {}, receives {}, peak {}\n",
+    fmt::print("  {:<12} busy {:>9}, idle {:>9}, sends {}, receives {}{}, peak {}\n",
                problem.cluster.devices[d].name, FormatDuration(place::ToSeconds(uses[d].busy)),
                FormatDuration(place::ToSeconds(makespan - uses[d].busy)),
                FormatBytes(static_cast<uint64_t>(uses[d].sent_bytes)),
                FormatBytes(static_cast<uint64_t>(uses[d].received_bytes)),
+               result.schedule.host
+                   ? ", fetches " + FormatBytes(static_cast<uint64_t>(uses[d].fetched_bytes))
+                   : "",
                FormatBytes(static_cast<uint64_t>(result.memory.peak[d])));
   }
   fmt::print("{}\n", place::ChainInWords(place::CriticalChain(problem, result.schedule), makespan));
@@ -88,7 +93,9 @@ int RunSimulate(const SimulateCommandOptions& options, const cli::Context& conte
   const place::Problem problem(graph, cluster, memory,
                                place::GroupOperators(graph, place::Grouping::kTf));
   const place::Evaluated result = place::ReplayPlacement(problem, placement, options.placement);
-  const place::LowerBound bound = place::ComputeLowerBound(problem.ops, cluster);
+  const place::LowerBound bound = result.schedule.host
+                                      ? place::BoundWithHost(problem)
+                                      : place::ComputeLowerBound(problem.ops, cluster);
   const nlohmann::ordered_json json = ToJson(problem, result, bound);
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
     if (directory) {

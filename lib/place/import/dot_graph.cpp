@@ -214,6 +214,7 @@ Op ReadOp(const DotNode& node, const std::string& file) {
   op.us = numbers.Number("us").value_or(0);
   op.us_on = numbers.List<double>("us_on");
   op.bwd_us = numbers.Number("bwd_us");
+  op.update_us = numbers.Number("update_us");
   op.perm = numbers.Bytes("perm");
   op.perm_is_output = numbers.Bytes("perm_is_output") != 0;
   op.temp = numbers.Bytes("temp");
@@ -294,6 +295,7 @@ std::string DotOperator(const Op& op) {
   text += "us=" + FormatShortest(op.us);
   if (!op.us_on.empty()) text += fmt::format(", us_on=\"{}\"", fmt::join(op.us_on, ","));
   if (op.bwd_us) text += ", bwd_us=" + FormatShortest(*op.bwd_us);
+  if (op.update_us) text += ", update_us=" + FormatShortest(*op.update_us);
   text += fmt::format(", perm={}, temp={}", op.perm, op.temp);
   if (op.perm_is_output) text += ", perm_is_output=1";
   if (!op.out.empty()) text += fmt::format(", out=\"{}\"", fmt::join(op.out, ","));

@@ -113,6 +113,8 @@ std::vector<Op> ReadOps(const ColumnReader& in) {
   const auto out_begin = in.Begins("ops/out_begin", n, out.size());
   const auto groups = in.Texts("ops/group_name", -1);
   const auto group_begin = in.Begins("ops/group_begin", n, groups.size());
+  std::vector<double> update_us;
+  if (in.file().Has("ops/update_us")) update_us = in.Read<double>("ops/update_us", n);
   std::vector<double> us_on;
   size_t devices = 0;
   if (in.file().Has("ops/us_on")) {
@@ -128,6 +130,7 @@ std::vector<Op> ReadOps(const ColumnReader& in) {
     op.type = types[i];
     op.us = us[i];
     if (!std::isnan(bwd_us[i])) op.bwd_us = bwd_us[i];
+    if (!update_us.empty() && !std::isnan(update_us[i])) op.update_us = update_us[i];
     op.perm = perm[i];
     op.temp = temp[i];
     op.perm_is_output = inside[i] != 0;
@@ -147,7 +150,8 @@ std::vector<Op> ReadOps(const ColumnReader& in) {
 
 void WriteOps(Hdf5File& file, const Graph& graph) {
   TextColumn name, type, group;
-  std::vector<double> us, bwd_us, us_on;
+  std::vector<double> us, bwd_us, update_us, us_on;
+  bool has_updates = false;
   std::vector<int64_t> perm, temp, out, out_begin = {0}, group_begin = {0};
   std::vector<uint8_t> inside, saved;
   std::vector<int32_t> expert;
@@ -157,6 +161,8 @@ void WriteOps(Hdf5File& file, const Graph& graph) {
     type.Add(op.type);
     us.push_back(op.us);
     bwd_us.push_back(op.bwd_us.value_or(std::numeric_limits<double>::quiet_NaN()));
+    update_us.push_back(op.update_us.value_or(std::numeric_limits<double>::quiet_NaN()));
+    has_updates = has_updates || op.update_us;
     us_on.insert(us_on.end(), op.us_on.begin(), op.us_on.end());
     perm.push_back(op.perm);
     temp.push_back(op.temp);
@@ -175,6 +181,7 @@ void WriteOps(Hdf5File& file, const Graph& graph) {
   type.Write(file, "ops/type");
   WriteColumn(file, "ops/us", us);
   WriteColumn(file, "ops/bwd_us", bwd_us);
+  if (has_updates) WriteColumn(file, "ops/update_us", update_us);
   if (!us_on.empty()) {
     file.Write<double>("ops/us_on", us_on,
                        {graph.size(), static_cast<int64_t>(us_on.size()) / graph.size()});

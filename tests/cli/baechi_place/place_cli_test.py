@@ -83,6 +83,31 @@ class BaechiPlaceTest(ProgramTest):
         result = run(PROGRAM, "place", SMALL, "--devices", 2, "--memory", "1MB", *FAST)
         self.assert_fails(result, 4, "no placement fits", "needs", "smallest equal limit")
 
+    def test_parameters_go_to_the_host_where_memory_binds(self):
+        ops = [{"name": f"layer{i}", "us": 1000, "perm": 1 << 20, "out": [1024]} for i in range(8)]
+        edges = [{"src": f"layer{i}", "dst": f"layer{i + 1}", "tensor": f"layer{i}:0", "bytes": 1024} for i in range(7)]
+        graph = self.file("g.json", {"format": "baechi-graph", "version": 1, "meta": {}, "ops": ops, "edges": edges})
+        limit = ["--devices", 1, "--memory", 5 << 20]
+        self.assert_fails(run(PROGRAM, "place", graph, *limit, *FAST), 4, "smallest equal limit")
+        text = self.assert_works(run(PROGRAM, "place", graph, *limit, *FAST, "--offload", "auto", "--out", self.dir / "o"))
+        self.assertIn("live on the host", text)
+        placed = self.dir / "o" / "placement.json"
+        again = run(PROGRAM, "simulate", graph, placed, *limit, "--out", self.dir / "s", "--trace")
+        self.assertIn("fetches", self.assert_works(again))
+        self.assertIn("parameters from the host", (self.dir / "o" / "report.html").read_text())
+        self.assertIn("parameters from the host", (self.dir / "s" / "trace.json").read_text())
+        for row in ("parameters of layer", "layer7,device0"):
+            self.assertIn(row, self.assert_works(run(PROGRAM, "export", graph, placed, *limit, "--to", "csv")))
+        self.assertIn("parameters=host", self.assert_works(run(PROGRAM, "export", graph, placed, *limit, "--to", "dot")))
+        for format in ("device-map", "tf-devices"):
+            self.assert_fails(run(PROGRAM, "export", graph, placed, *limit, "--to", format), 2, "on the host")
+        broken = json.loads(placed.read_text())
+        broken["offload"]["fetches"]["device0"].pop()
+        self.assert_fails(run(PROGRAM, "simulate", graph, self.file("b.json", broken), *limit), 3, "no parameters are fetched")
+        refused = run(PROGRAM, "place", graph, *limit, "--memory", 1 << 20, "--offload", "auto", *FAST)
+        self.assert_fails(refused, 4, "while it runs", "smallest equal limit")
+        self.assert_fails(run(PROGRAM, "place", graph, "--mode", "train", "--offload", "auto"), 2, "--step training")
+
     def test_bad_graphs_are_exit_3_with_file_and_place(self):
         op = {"name": "a", "us": 1}
         head = {"format": "baechi-graph", "version": 1, "edges": []}

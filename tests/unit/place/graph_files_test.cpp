@@ -39,6 +39,7 @@ Graph Example() {
                  .type = "Conv",
                  .us = 1.0 / 3,
                  .bwd_us = 2.5e-7,
+                 .update_us = 1.0 / 7,
                  .perm = 1LL << 40,
                  .temp = 3,
                  .groups = {"g", "h|,"},

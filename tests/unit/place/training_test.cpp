@@ -342,6 +342,29 @@ RC_GTEST_PROP(PlaceTraining, IsNeverWorseWithMoreNumbersOfMicrobatchesToTry, ())
   for (const char* count : {"1", "2", "4", "32"}) RC_ASSERT(best <= makespan(count));
 }
 
+TEST(PlaceTraining, BoundsTheStepThatIsChosen) {
+  // Eight micro-batches on four devices beat what the whole batch needs at least.
+  PlaceOptions options{.refine_steps = 20};
+  options.training.microbatches = "8";
+  options.training.launch_us = 0;
+  const TrainingPlan plan = PlaceTraining(Chain(4, 800, 1600), Free(4), options);
+  EXPECT_EQ(plan.result.best.result.schedule.makespan, FromMicroseconds(11 * 300));
+  EXPECT_LE(plan.result.bound.value(), plan.result.best.result.schedule.makespan);
+  EXPECT_GE(plan.result.bound.value(), FromMicroseconds(8 * 300));
+}
+
+TEST(TrainingStep, HoldsParametersThatAreOutputsOnce) {
+  GraphBuilder builder("tied");
+  builder.AddOp({.name = "w", .us = 0, .perm = 100, .perm_is_output = true, .out = {100}}, "");
+  builder.AddOp({.name = "x", .us = 1, .out = {1}}, "");
+  builder.AddUse(0, 1, "w:0", 100, -1, "");
+  const Graph step = BuildTrainingStep(builder.Build(), {.optimizer = Optimizer::kSgd});
+  const Problem problem =
+      Of(step, Free(1), {.mode = Mode::kTrain, .optimizer = Optimizer::kSgd, .rounding = 1});
+  // The parameters, their gradient, and what x makes.
+  EXPECT_EQ(Evaluate(problem, std::vector<int32_t>(step.size(), 0)).memory.peak[0], 201);
+}
+
 RC_GTEST_PROP(PlaceTraining, KeepsLimitsOrSaysWhatWorks, ()) {
   const Graph graph = RandomGraph({.max_us = 200});
   Cluster cluster = RandomLinks(*rc::gen::inRange(1, 4));
