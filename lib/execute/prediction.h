@@ -20,7 +20,7 @@ struct Prediction {
 
 // With `train` every operator that states a backward time gets a backward operator on its device,
 // with the edges turned round; a device runs its forward operators, then the backward ones in
-// reverse.
+// reverse, then the updates of those that state a time for it.
 Prediction Predict(const place::Graph& graph, const place::Cluster& cluster, const Layout& layout,
                    bool train);
 

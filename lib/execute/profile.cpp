@@ -102,7 +102,8 @@ Costs Profile(const Program& program, const DeviceSpec& device, const ProfileOpt
     const double backward = Median(training.backward[i]);
     const double own = static_cast<double>(TrainedBytes(program, program.operators[i]));
     costs.has_backward.push_back(backward > 0);
-    costs.backward_us.push_back(backward + (trained > 0 ? update * own / trained : 0));
+    costs.backward_us.push_back(backward);
+    costs.update_us.push_back(trained > 0 ? update * own / trained : 0);
   }
   return costs;
 }

@@ -46,6 +46,7 @@ place::Graph MakeGraph(const Program& program, const Costs& costs) {
     place::Op op{.name = from.name, .type = from.kind};
     if (!costs.us.empty()) op.us = costs.us[i];
     if (!costs.backward_us.empty() && costs.has_backward[i]) op.bwd_us = costs.backward_us[i];
+    if (!costs.update_us.empty() && costs.update_us[i] > 0) op.update_us = costs.update_us[i];
     if (!costs.temp.empty()) op.temp = costs.temp[i];
     op.out = from.output_bytes;
     op.groups = from.groups;

@@ -14,7 +14,7 @@ namespace orchard::execute {
 
 // Of each operator; empty vectors: nothing known.
 struct Costs {
-  std::vector<double> us, backward_us;
+  std::vector<double> us, backward_us, update_us;
   std::vector<int64_t> temp;
   std::vector<uint8_t> has_backward;
   std::string source;  // "profiled on cpu:0"

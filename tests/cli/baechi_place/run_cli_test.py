@@ -47,6 +47,11 @@ class BaechiRunTest(ProgramTest):
         self.assertEqual(ops["query_linear0.linear"]["out"], [4 * 32 * 4])
         self.assertGreater(ops["query_linear0.linear"]["us"], 0)
         self.assertGreater(ops["query_linear0.linear"]["bwd_us"], 0)
+        # All layers have the same parameters, so an equal share of the measured step of SGD.
+        updates = [op["update_us"] for op in graph["ops"] if op["perm"]]
+        self.assertEqual(len(updates), 6)
+        self.assertGreater(updates[0], 0)
+        self.assertEqual(len(set(updates)), 1)
 
     def test_import_takes_times_from_shapes(self):
         graph = self.dir / "imported.json"

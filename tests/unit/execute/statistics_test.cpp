@@ -8,6 +8,7 @@
 #include "execute/input_spec.h"
 #include "execute/pack.h"
 #include "execute/prediction.h"
+#include "place/training_step.h"
 
 namespace orchard::execute {
 namespace {
@@ -105,6 +106,26 @@ TEST(Predict, ATrainingStepOnOneDeviceIsTheSumOfAllTimes) {
   const Layout layout{{0, 0, 0}, {{0, 1, 2}}};
   EXPECT_DOUBLE_EQ(Predict(ThreeOperators(), cluster, layout, false).us(), 60);
   EXPECT_DOUBLE_EQ(Predict(ThreeOperators(), cluster, layout, true).us(), 180);
+}
+
+// The step of SGD counts once: by itself, and neither in the backward pass nor by bytes as well.
+TEST(Predict, UpdatesCountOnceAsInAPlacedStep) {
+  place::GraphBuilder builder("test");
+  builder.AddOp(
+      {.name = "a", .us = 10, .bwd_us = 20, .update_us = 7, .perm = 4'000'000, .out = {100}}, "a");
+  const place::Graph graph = builder.Build();
+  const place::Cluster cluster(1, INT64_MAX, {}, place::Comm::kParallel);
+  EXPECT_DOUBLE_EQ(Predict(graph, cluster, {{0}, {{0}}}, true).us(), 37);
+  EXPECT_DOUBLE_EQ(Predict(graph, cluster, {{0}, {{0}}}, false).us(), 10);
+  const auto step = [&](place::Optimizer optimizer) {
+    const place::Graph placed = place::BuildTrainingStep(graph, {.optimizer = optimizer});
+    double us = 0;
+    for (const place::Op& op : placed.ops) us += op.us;
+    return us;
+  };
+  EXPECT_DOUBLE_EQ(step(place::Optimizer::kSgd), 37);
+  EXPECT_DOUBLE_EQ(step(place::Optimizer::kAdam), 30 + 7 * 7.0 / 3);  // 7 sizes moved instead of 3
+  EXPECT_DOUBLE_EQ(step(place::Optimizer::kNone), 30);
 }
 
 TEST(Predict, GradientsComeBackOverTheLink) {
