@@ -182,13 +182,24 @@ Hdf5Info Hdf5File::Info(const std::string& name) const {
 }
 
 int64_t Hdf5File::Elements(const std::string& name, size_t element_size) const {
+  const QuietHdf5 quiet;
   const Hdf5Info info = Info(name);
   int64_t count = RowElements(info.shape), bytes = 0;
   if (!info.shape.empty() && __builtin_mul_overflow(count, info.shape[0], &count)) count = -1;
+  const bool overflows =
+      count < 0 || __builtin_mul_overflow(count, static_cast<int64_t>(element_size), &bytes);
+  // A shape is a claim: chunks that were never written take no space in the file, and are filled in
+  // one by one, for hours where a damaged shape has billions of them.
+  constexpr int64_t kBelieved = int64_t{1} << 30;
+  constexpr int64_t kMostCompression = 1100;  // deflate's is 1032
+  const auto stored = static_cast<int64_t>(H5Dget_storage_size(state_->Dataset(name)));
+  if (overflows || (bytes > kBelieved && bytes / kMostCompression > stored)) {
+    throw DataError(fmt::format("dataset of shape [{}] has {} bytes in the file",
+                                fmt::join(info.shape, ", "), stored),
+                    state_->Where(name));
+  }
   const int64_t memory = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
-  // A shape is a claim: chunks that were never written take no space in the file.
-  if (count < 0 || __builtin_mul_overflow(count, static_cast<int64_t>(element_size), &bytes) ||
-      bytes > memory) {
+  if (bytes > memory) {
     throw ResourceError(
         fmt::format("dataset of shape [{}] does not fit in memory", fmt::join(info.shape, ", ")),
         state_->Where(name));

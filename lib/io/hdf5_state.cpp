@@ -13,6 +13,10 @@ namespace orchard::io {
 static_assert(std::is_same_v<hid_t, int64_t> && std::is_same_v<herr_t, int>);
 
 QuietHdf5::QuietHdf5() {
+  // Everything is closed here by itself; what the library does at exit to objects that a damaged
+  // file has left half open ends in a complaint of hundreds of lines.
+  static const int once = H5dont_atexit();
+  static_cast<void>(once);
   H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }

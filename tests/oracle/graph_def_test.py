@@ -160,6 +160,24 @@ def test_cut_anywhere_it_is_refused_or_smaller(tmp_path):
         assert done.returncode == 0 or done.stderr.count("\n") == 1
 
 
+def test_outputs_that_are_only_named_take_no_memory(tmp_path):
+    """Every node reads output 99,999 of the one before: a megabyte that would become 16 GB."""
+    net = Net()
+    net.add("n0", "Placeholder", shapes=[[1]], key="dtype")
+    for i in range(20_000):
+        net.add(f"n{i + 1}", "X", [f"n{i}:99999"])
+    path = net.save(tmp_path / "g.pb")
+    done = subprocess.run(["sh", "-c", 'ulimit -v 600000; exec "$@"', "sh", BIN, "import", path], capture_output=True, text=True)
+    assert done.returncode == 3 and "100000 outputs" in done.stderr, done.stderr
+
+
+def test_a_shape_has_at_most_254_axes(tmp_path):
+    net = Net()
+    net.add("a", "Placeholder", shapes=[[1] * 255], key="dtype")
+    done = subprocess.run([BIN, "import", net.save(tmp_path / "g.pb")], capture_output=True, text=True)
+    assert done.returncode == 3 and "255 axes" in done.stderr
+
+
 STYLES = [{}, {"as_one_line": True}, {"use_short_repeated_primitives": True}, {"as_utf8": True}, {"pointy_brackets": True}]
 
 

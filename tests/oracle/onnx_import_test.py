@@ -106,6 +106,60 @@ def test_functions_unfold_and_subgraphs_count(tmp_path):
     assert loop["out"] == [48, 5 * 48]
 
 
+def said_in_little_memory(path):
+    """Exit code of `import` and what it says to stderr, in 0.6 GB of address space."""
+    done = subprocess.run(["sh", "-c", 'ulimit -v 600000; exec "$@"', "sh", BIN, "import", path], capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+def refused_in_little_memory(path):
+    code, said = said_in_little_memory(path)
+    assert code == 3 and said.count("\n") == 1, said
+    return said
+
+
+def model_of(nodes, functions=(), axes=1, domains=("",)):
+    shape = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1] * axes)
+    graph = onnx.helper.make_graph(nodes, "g", [shape], [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)])
+    opsets = [onnx.helper.make_opsetid(domain, 12) for domain in domains]
+    return onnx.helper.make_model(graph, functions=functions, opset_imports=opsets).SerializeToString()
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_functions_that_double_thirty_times_are_refused(tmp_path, empty):
+    """Two kilobytes, which unfold to 2^30 nodes, or to none after 2^30 calls."""
+    opsets = [onnx.helper.make_opsetid("", 12), onnx.helper.make_opsetid("d", 12)]
+    functions = []
+    for k in range(30):
+        call = [onnx.helper.make_node(f"f{k + 1}", [a], [b], domain="d") for a, b in [("x", "m"), ("m", "y")]]
+        leaf = [] if empty else [onnx.helper.make_node("Identity", ["x"], ["y"])]
+        functions.append(onnx.helper.make_function("d", f"f{k}", ["x"], ["y"], call if k < 29 else leaf, opsets))
+    path = tmp_path / "doubling.onnx"
+    path.write_bytes(model_of([onnx.helper.make_node("f0", ["x"], ["y"], domain="d")], functions, domains=("", "d")))
+    assert "unfold" in refused_in_little_memory(path)
+
+
+def test_a_chain_that_adds_an_axis_at_every_node_is_refused(tmp_path):
+    """Less than a megabyte, whose shapes would be the square of that."""
+    names = ["x", *(f"v{i}" for i in range(19_999)), "y"]
+    path = tmp_path / "axes.onnx"
+    path.write_bytes(model_of([onnx.helper.make_node("Unsqueeze", [a], [b], axes=[0]) for a, b in zip(names, names[1:])]))
+    assert "65 axes" in refused_in_little_memory(path)
+    path.write_bytes(model_of([onnx.helper.make_node("Relu", ["x"], ["y"])], axes=100_000))
+    assert "100000 axes" in refused_in_little_memory(path)
+
+
+def test_numbers_known_in_advance_take_bounded_memory(tmp_path):
+    """20,000 sums of 4096 known numbers would be 0.7 GB."""
+    names = ["c", *(f"v{i}" for i in range(20_000))]
+    nodes = [onnx.helper.make_node("Constant", [], ["c"], value_ints=list(range(4096))),
+             *(onnx.helper.make_node("Add", [a, "c"], [b]) for a, b in zip(names, names[1:])),
+             onnx.helper.make_node("Cast", [names[-1]], ["f"], to=1), onnx.helper.make_node("Add", ["x", "f"], ["y"])]
+    path = tmp_path / "fold.onnx"
+    path.write_bytes(model_of(nodes))
+    assert said_in_little_memory(path)[0] == 0
+
+
 def sizes_of(case):
     """A model of the ONNX project with all inputs but the first of floats as constants, and the bytes of its outputs."""
     if case.model is not None:

@@ -205,6 +205,10 @@ NiftiPlace PlaceNifti(const NiftiHeader& h, const std::string& where) {
                                       : "lengths in micrometres: converted to millimetres");
     for (auto& row : place.affine.m)
       for (double& value : row) value *= unit;
+    if (place.affine.Singular()) {
+      throw DataError("NIfTI lengths that no number of millimetres can hold",
+                      where + ": xyzt_units");
+    }
   }
   return place;
 }

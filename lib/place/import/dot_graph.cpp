@@ -35,7 +35,8 @@ struct DotEdge {
 
 class DotParser {
  public:
-  DotParser(std::string_view text, const std::string& where) : tokens_(text, where) {}
+  DotParser(std::string_view text, const std::string& where)
+      : tokens_(text, where), may_copy_((size_t{64} << 20) + 16 * text.size()) {}
 
   std::vector<DotNode> nodes;
   std::vector<DotEdge> edges;
@@ -116,14 +117,25 @@ class DotParser {
     Attributes attributes = scopes.back().edge;
     TakeAttributes(attributes);
     for (const std::string& name : chain) Node(name, line, scopes.back().node);
-    for (size_t i = 0; i + 1 < chain.size(); ++i)
+    for (size_t i = 0; i + 1 < chain.size(); ++i) {
+      CountCopy(attributes);
       edges.push_back({chain[i], chain[i + 1], attributes, line});
+    }
+  }
+
+  // Every node and edge has a copy of the attributes that were set for all: a long text there would
+  // take memory that has nothing to do with the file's size.
+  void CountCopy(const Attributes& attributes) {
+    for (const auto& [key, value] : attributes) copied_ += key.size() + value.size();
+    if (copied_ > may_copy_)
+      tokens_.Fail("attributes that are set for all nodes or edges are too long");
   }
 
   // The first mention makes a node; later ones add attributes.
   void Node(const std::string& name, int64_t line, const Attributes& attributes) {
     const auto [entry, added] = index_.emplace(name, nodes.size());
     if (added) nodes.push_back({name, {}, line});
+    CountCopy(attributes);
     for (const auto& [key, value] : attributes) nodes[entry->second].attributes[key] = value;
   }
 
@@ -153,6 +165,7 @@ class DotParser {
 
   DotTokens tokens_;
   std::map<std::string, size_t> index_;
+  size_t may_copy_, copied_ = 0;  // bytes of attributes
 };
 
 // Attributes as numbers; errors name the line.

@@ -14,7 +14,9 @@ namespace orchard::place::onnx {
 namespace {
 
 constexpr int kMaxDepth = 32;
-constexpr size_t kMaxNodes = 4'000'000, kMaxBytes = size_t{1} << 28;
+// What a model's functions may unfold to: functions that call each other twice, thirty deep, are a
+// file of two kilobytes.
+constexpr size_t kMaxNodes = 4'000'000, kMaxBytes = size_t{1} << 26, kMaxGrowth = 16;
 
 using FunctionKey = std::tuple<std::string_view, std::string_view, std::string_view>;
 
@@ -173,7 +175,8 @@ class CallBody {
 
 class Inliner {
  public:
-  explicit Inliner(Model& model) : model_(model) {
+  explicit Inliner(Model& model)
+      : model_(model), most_bytes_(std::max(kMaxBytes, kMaxGrowth * model.source.size)) {
     for (const FunctionInfo& function : model.functions)
       functions_[KeyOf(function.domain, function.name, function.overload)] = &function;
   }
@@ -211,9 +214,12 @@ class Inliner {
                         fmt::format("{}/{}/", label, model_.inlined));
     for (std::string_view bytes : function.node_bytes) {
       model_.arena.push_back(body.Node(bytes));
-      bytes_ += model_.arena.back().size();
-      if (bytes_ > kMaxBytes)
-        throw DataError("the model's functions unfold to more than 256 MB", model_.source.name);
+      bytes_ += model_.arena.back().size() + sizeof(std::string);
+      if (bytes_ > most_bytes_) {
+        throw DataError(
+            fmt::format("the model's functions unfold to more than {} MB", most_bytes_ / 1'000'000),
+            model_.source.name);
+      }
       Add(ParseNode(model_.arena.back(), model_.source), depth + 1);
     }
   }
@@ -231,7 +237,7 @@ class Inliner {
   }
 
   Model& model_;
-  size_t bytes_ = 0;
+  size_t most_bytes_, bytes_ = 0;
   std::map<FunctionKey, const FunctionInfo*> functions_;
 };
 

@@ -55,6 +55,7 @@ class Inference {
   NodeFacts Evaluate(const Node& node, Scope& scope);
   void Complete(const Node& node, OpCall& call, const OpRule* rule);
   void MergeStated(std::string_view name, Value& value);
+  void DropConstants(OpCall& call);
   void Cost(const OpCall& call, const OpRule* rule, NodeFacts& facts) const;
   bool EvaluateControl(OpCall& call, Scope& scope, NodeFacts& facts);
   void EvaluateIf(OpCall& call, Scope& scope, NodeFacts& facts);
@@ -74,6 +75,7 @@ class Inference {
   std::unique_ptr<Scope> scope_;
   std::vector<NodeFacts> facts_;
   std::vector<int32_t> order_;
+  size_t folded_bytes_ = 0;  // of the constants that nodes made
   struct Noted {
     std::vector<std::string> first;
     std::unordered_set<std::string> all;

@@ -43,6 +43,7 @@ int64_t ParseCount(std::string_view text, std::string_view key, const ProtobufSo
 }
 
 int64_t CountElements(const std::vector<int64_t>& dims, const std::string& where) {
+  CheckAxes(dims.size(), where);
   int64_t elements = 1;
   for (int64_t dim : dims) {
     if (dim < 0 || dim > kMaxElements)
@@ -85,6 +86,7 @@ void ParseShape(std::string_view bytes, const ProtobufSource& source, ValueInfo&
     if (!dimension.param.empty()) dimension.value = -1;
     info.dims.push_back(dimension);
   }
+  if (info.dims.size() > kMaxAxes) CheckAxes(info.dims.size(), source.Where(bytes.data()));
 }
 
 Attribute ParseAttribute(std::string_view bytes, const ProtobufSource& source, int depth) {
@@ -446,6 +448,11 @@ void AddFree(const GraphInfo& graph, std::vector<std::string_view>& free,
 }
 
 }  // namespace
+
+void CheckAxes(size_t axes, const std::string& where) {
+  if (axes > kMaxAxes)
+    throw DataError(fmt::format("a tensor of {} axes ({} are possible)", axes, kMaxAxes), where);
+}
 
 std::vector<std::string_view> Captures(const Node& node) {
   std::vector<std::string_view> free;

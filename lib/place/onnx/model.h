@@ -16,6 +16,11 @@
 
 namespace orchard::place::onnx {
 
+// As many as NumPy has. A chain of nodes that add an axis each would take the square of its length.
+inline constexpr size_t kMaxAxes = 64;
+// Throws DataError for more.
+void CheckAxes(size_t axes, const std::string& where);
+
 // TensorProto.DataType. Zero is "not known".
 enum ElementType : int32_t {
   kUndefined = 0,

@@ -50,6 +50,7 @@ NodeFacts Inference::Evaluate(const Node& node, Scope& scope) {
   }
   load_time = load_time && rule && !(rule->flags & kEveryRun);
   call.outputs.resize(node.outputs.size());
+  DropConstants(call);
   for (Value& value : call.outputs) {
     if (value.upper_bound && !upper_bound)
       Note("sizes that depend on data, taken as large as they can be", Where(node));
@@ -58,6 +59,17 @@ NodeFacts Inference::Evaluate(const Node& node, Scope& scope) {
   }
   facts.outputs = std::move(call.outputs);
   return facts;
+}
+
+// Shapes are made of a few numbers each. A file of a megabyte can fold to gigabytes, of which the
+// rest is as good as unknown.
+void Inference::DropConstants(OpCall& call) {
+  constexpr size_t kMostBytes = size_t{1} << 27;
+  for (Value& value : call.outputs) {
+    if (!value.constant || value.constant.use_count() > 1) continue;
+    folded_bytes_ += value.constant->size() * sizeof(int64_t);
+    if (folded_bytes_ > kMostBytes) value.constant = nullptr;
+  }
 }
 
 // The user's word wins; the file's fills what the rules leave open.
@@ -105,6 +117,7 @@ void Inference::Complete(const Node& node, OpCall& call, const OpRule* rule) {
     }
     Value& value = call.outputs[k];
     MergeStated(node.outputs[k], value);
+    if (value.shape && value.shape->size() > kMaxAxes) CheckAxes(value.shape->size(), Where(node));
     if (value.complete()) {
       for (int64_t n : *value.shape) {
         if (n > kMaxElements) throw TooLarge();

@@ -1,5 +1,7 @@
 #include "place/tensorflow/graph_def.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -181,6 +183,11 @@ std::optional<TensorShape> ParseShape(std::string_view bytes, const ProtobufSour
       if (dim.field() == 1) size = dim.Int();
     }
     shape.push_back(std::max<int64_t>(-1, size));
+  }
+  constexpr size_t kMostAxes = 254;  // TensorShape::MaxDimensions()
+  if (shape.size() > kMostAxes) {
+    throw DataError(fmt::format("a shape of {} axes ({} are possible)", shape.size(), kMostAxes),
+                    source.Where(bytes.data()));
   }
   if (unknown) return std::nullopt;
   return shape;

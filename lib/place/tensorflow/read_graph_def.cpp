@@ -172,6 +172,12 @@ class GraphMaker {
     if (node.shape) ports = std::max<size_t>(1, ports);
     if (trace && !trace->out.empty())
       ports = std::max(ports, static_cast<size_t>(trace->out.rbegin()->first) + 1);
+    made_ports_ += ports;
+    constexpr size_t kAlways = 1'000'000, kForEach = 16;
+    if (made_ports_ > kAlways + kForEach * graph_.nodes.size()) {
+      throw DataError(fmt::format("has {} outputs, which are more than such a graph has", ports),
+                      Where(node));
+    }
     std::vector<int64_t> out;
     for (size_t k = 0; k < ports; ++k) {
       if (trace && trace->out.contains(static_cast<int32_t>(k))) {
@@ -275,6 +281,7 @@ class GraphMaker {
   std::unordered_map<std::string_view, int32_t> index_;
   std::unordered_set<std::string_view> heads_;  // nodes that groups are called after
   std::vector<int32_t> ports_;                  // outputs that are read
+  size_t made_ports_ = 0;                       // of all nodes: a few bytes name output 99,999
   int64_t known_ = 0, unknown_ = 0, open_ = 0, untraced_ = 0, loops_ = 0;
 };
 

@@ -197,6 +197,27 @@ TEST(Hdf5File, DamagedChunksAreDataErrors) {
   EXPECT_THAT(ErrorOf([&] { Hdf5File::Open(path).Read<int32_t>("x"); }), HasSubstr("a.h5"));
 }
 
+TEST(Hdf5File, AShapeThatClaimsMoreThanIsStoredIsRefused) {
+  const TemporaryDirectory directory;
+  constexpr int64_t kRows = 123'457;
+  {
+    Hdf5File file = Hdf5File::Create(directory / "a.h5");
+    file.Write<int32_t>("x", Ramp<int32_t>(kRows), {kRows}, {.gzip = 4});
+    file.Finish();
+  }
+  std::string bytes;
+  {
+    std::ifstream in(directory / "a.h5", std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const auto text_of = [](int64_t n) { return std::string(reinterpret_cast<char*>(&n), 8); };
+  const size_t shape = bytes.find(text_of(kRows));
+  ASSERT_NE(shape, std::string::npos);
+  bytes.replace(shape, 8, text_of(3'000'000'000));
+  const auto path = directory.Put("a.h5", bytes);
+  EXPECT_THAT(ErrorOf([&] { Hdf5File::Open(path).Read<int32_t>("x"); }), HasSubstr("a.h5: x"));
+}
+
 RC_GTEST_PROP(Hdf5File, AnyRowRangeIsTheSliceOfTheWhole, ()) {
   const TemporaryDirectory directory;
   const auto rows = *rc::gen::inRange<int64_t>(0, 40), columns = *rc::gen::inRange<int64_t>(1, 5);

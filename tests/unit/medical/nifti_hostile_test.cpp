@@ -86,6 +86,17 @@ TEST(HostileNifti, NoPlace) {
                 "zero spacing");
 }
 
+TEST(HostileNifti, LengthsThatAreTooLargeOrSmallInMillimetres) {
+  const auto placed = [](double size, double origin, int units) {
+    return NiftiBytes(2)
+        .SetSform(1, {size, 0, 0, origin, 0, size, 0, 0, 0, 0, size, 0})
+        .SetUnits(units)
+        .With(std::string(24, 'x'));
+  };
+  ExpectRefused(placed(1, 4e305, 1), "millimetres");
+  ExpectRefused(placed(1e-107, 0, 3), "millimetres");
+}
+
 TEST(HostileNifti, CutShort) {
   ExpectRefused(NiftiBytes().With(std::string(23, 'v')), "more than the file");
   const std::string whole = Gzipped(NiftiBytes().With(std::string(24, 'v')));

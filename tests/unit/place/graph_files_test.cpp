@@ -133,6 +133,12 @@ TEST(GraphFiles, Hdf5OfSomethingElseIsRefused) {
     EXPECT_NE(ErrorOf(Written("cut.h5", whole.substr(0, length))), "");
 }
 
+TEST(GraphFiles, LongAttributesOfAllNodesAreNotCopiedWithoutEnd) {
+  std::string text = "digraph { node [label=\"" + std::string(100'000, 'x') + "\"]\n";
+  for (int i = 0; i < 10'000; ++i) text += "n" + std::to_string(i) + ";";
+  EXPECT_NE(ErrorOf(Written("m.dot", text + "}")).find("too long"), std::string::npos);
+}
+
 TEST(GraphFiles, OthersAreToldWhatToDo) {
   EXPECT_NE(ErrorOf(Written("m.pt2", "PK\x03\x04")).find("baechi-place import"), std::string::npos);
 }
