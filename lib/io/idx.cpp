@@ -71,7 +71,10 @@ IdxArray ReadIdx(const std::filesystem::path& path) {
     array.shape.push_back(n);
     if (__builtin_mul_overflow(size, n, &size)) throw DataError("IDX shape overflows", where);
   }
-  if (static_cast<uint64_t>(size) > source.Limit()) {
+  // A file that is not gzipped is read up to its end, to say where that is, unless it could never
+  // have held so much.
+  const uint64_t limit = source.gzipped() ? source.Limit() : 1032 * source.Limit();
+  if (static_cast<uint64_t>(size) > limit) {
     throw DataError(fmt::format("IDX shape needs {} bytes, more than the file can hold", size),
                     where);
   }
@@ -83,8 +86,10 @@ IdxArray ReadIdx(const std::filesystem::path& path) {
   }
   const size_t count = source.Read(array.bytes);
   if (count < array.bytes.size()) {
+    const int64_t record = array.shape.empty() ? size : size / array.shape[0];
     throw DataError(fmt::format("IDX file holds {} bytes, but its shape needs {}", count, size),
-                    where);
+                    fmt::format("{}: cut in record {}, offset {}", where,
+                                static_cast<int64_t>(count) / record, 4 + 4 * dimensions + count));
   }
   std::byte more;
   if (source.Read({&more, 1}) != 0) throw DataError("bytes after the end of the IDX array", where);

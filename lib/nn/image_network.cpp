@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "nn/random_tensor.h"
+#include "nn/resnet_v2.h"
 #include "nn/wide_resnet.h"
 
 namespace orchard::nn {
@@ -127,6 +128,12 @@ at::Tensor ImageNetwork::Linear(const at::Tensor& x, const std::string& name) co
   return at::linear(x, Get(name + ".weight"), Get(name + ".bias"));
 }
 
+at::Tensor ImageNetwork::Convolve(const at::Tensor& x, const std::string& name,
+                                  int64_t stride) const {
+  const at::Tensor weight = Get(name + ".weight");
+  return at::conv2d(x, weight, {}, stride, weight.size(2) / 2);
+}
+
 at::Tensor ImageNetwork::Norm(const at::Tensor& x, const std::string& name, bool training) const {
   return at::batch_norm(x, parameters_.Find(name + ".weight"), parameters_.Find(name + ".bias"),
                         Get(name + ".running_mean"), Get(name + ".running_var"), training,
@@ -158,8 +165,12 @@ std::unique_ptr<ImageNetwork> MakeImageNetwork(std::string_view text,
       return MakeWideResNet(numbers[0], numbers[1], options);
     }
   }
+  if (text.starts_with("resnet") && text.ends_with("-v2")) {
+    const std::vector<int64_t> depth = Numbers(text.substr(6, text.size() - 9));
+    if (depth.size() == 1) return MakeResNetV2(depth[0], options);
+  }
   throw UsageError("'" + std::string(text) + "' is no network", "model.arch",
-                   "mlp:784-512-256-10, logreg, lenet, or wrn-D-K with D = 6 n + 4");
+                   "mlp:784-512-256-10, logreg, lenet, wrn-D-K with D = 6 n + 4, or resnet50-v2");
 }
 
 }  // namespace orchard::nn

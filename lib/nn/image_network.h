@@ -54,6 +54,8 @@ class ImageNetwork {
   void AddNorm(const std::string& name, int64_t channels, bool affine = true);
 
   at::Tensor Linear(const at::Tensor& x, const std::string& name) const;
+  // Without bias, padded so that a stride of 1 keeps the size.
+  at::Tensor Convolve(const at::Tensor& x, const std::string& name, int64_t stride) const;
   at::Tensor Norm(const at::Tensor& x, const std::string& name, bool training) const;
 
   ImageNetworkOptions options_;
@@ -67,6 +69,7 @@ class ImageNetwork {
 //   logreg         one linear layer
 //   lenet          two 5x5 convolutions of 20 and 50 maps, each with 2x2 max pooling, 500 units
 //   wrn-D-K        wide residual network of depth D = 6 n + 4 and width K
+//   resnetD-v2     residual network with pre-activation of depth 50, 101 or 152
 // Throws UsageError for other texts, and where sizes do not fit the images.
 std::unique_ptr<ImageNetwork> MakeImageNetwork(std::string_view text,
                                                const ImageNetworkOptions& options);

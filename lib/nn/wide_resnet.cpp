@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/adaptive_avg_pool2d.h>
-#include <ATen/ops/conv2d.h>
 #include <ATen/ops/relu.h>
 
 #include <string>
@@ -56,11 +55,6 @@ class WideResNet : public ImageNetwork {
     AddWeight(b.name + ".conv2.weight", {b.out, b.out, 3, 3});
     if (b.in != b.out) AddWeight(b.name + ".shortcut.weight", {b.out, b.in, 1, 1});
     blocks_.push_back(b);
-  }
-
-  at::Tensor Convolve(const at::Tensor& x, const std::string& name, int64_t stride) const {
-    const at::Tensor weight = Get(name + ".weight");
-    return at::conv2d(x, weight, {}, stride, weight.size(2) / 2);
   }
 
   // A shortcut that changes the width starts from the activated input.

@@ -281,7 +281,9 @@ class Trainer {
     const auto span = trace_.Span("checkpoint");
     const AveragedModel averaged = Average(replica_, algorithm_->OneModel(), *control_);
     if (run_ == nullptr) {
-      SaveRank(RankFile(BroadcastText(""), ranks_.rank()), replica_, *algorithm_);
+      // Where rank 0 has no run directory either, nothing is kept.
+      const std::string directory = BroadcastText("");
+      if (!directory.empty()) SaveRank(RankFile(directory, ranks_.rank()), replica_, *algorithm_);
       control_->Barrier();
       return;
     }

@@ -4,7 +4,11 @@
 #include <functional>
 
 #include "cli/program.h"
+#include "comm/mpirun.h"
+#include "cser-train/convert_options.h"
+#include "sync/measure.h"
 #include "sync/predict.h"
+#include "sync/repro/options.h"
 #include "sync/sweep_options.h"
 #include "sync/train_options.h"
 
@@ -24,12 +28,19 @@ struct TensorRuns {
   std::function<int(const sync::SyncTrainOptions&, const cli::Context&)> train;
   std::function<int(const SimulateOptions&, const cli::Context&)> simulate;
   std::function<int(const sync::EvalOptions&, const cli::Context&)> eval;
+  std::function<int(const ExportOptions&, const cli::Context&)> export_model;
+  std::function<int(const ConvertOptions&, const cli::Context&)> convert;
   std::function<int(const sync::VerifyOptions&, const cli::Context&)> verify;
   std::function<int(const sync::SweepOptions&, const cli::Context&)> sweep;
+  std::function<int(const sync::repro::ReproOptions&, const cli::Context&)> repro;
 };
 
 void AddCommands(cli::Program& program, const TensorRuns& runs);
 
+// bench.cpp
+int RunBench(const sync::MeasureOptions& options, const cli::Context& context);
+// launch.cpp
+int RunLaunch(const comm::LaunchOptions& options, const cli::Context& context);
 // predict.cpp
 int RunPredict(const sync::PredictOptions& options, const cli::Context& context);
 

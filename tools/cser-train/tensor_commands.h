@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "cser-train/commands.h"
+#include "run/run_dir.h"
 #include "sync/image_batches.h"
 #include "sync/train.h"
 #include "sync/train_result.h"
@@ -13,6 +14,7 @@ namespace orchard::cser_train {
 // train.cpp
 int RunTrain(const sync::SyncTrainOptions& options, const cli::Context& context);
 int RunSimulate(const SimulateOptions& options, const cli::Context& context);
+run::RunInfo MakeRunInfo(const cli::Context& context);
 // What all ranks are given besides the options.
 sync::TrainSetting SettingOf(const cli::Context& context, uint64_t seed);
 // Throws UsageError for a device that is not the CPU.
@@ -27,6 +29,15 @@ int RunVerify(const sync::VerifyOptions& options, const cli::Context& context);
 
 // eval.cpp
 int RunEval(const sync::EvalOptions& options, const cli::Context& context);
+
+// repro.cpp
+int RunRepro(const sync::repro::ReproOptions& options, const cli::Context& context);
+
+// convert.cpp
+int RunConvert(const ConvertOptions& options, const cli::Context& context);
+
+// export.cpp
+int RunExport(const ExportOptions& options, const cli::Context& context);
 
 // sweep.cpp
 int RunSweep(const sync::SweepOptions& options, const cli::Context& context);

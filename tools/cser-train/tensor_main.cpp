@@ -8,7 +8,10 @@ int main(int argc, char** argv) {
   cser_train::AddCommands(program, {.train = cser_train::RunTrain,
                                     .simulate = cser_train::RunSimulate,
                                     .eval = cser_train::RunEval,
+                                    .export_model = cser_train::RunExport,
+                                    .convert = cser_train::RunConvert,
                                     .verify = cser_train::RunVerify,
-                                    .sweep = cser_train::RunSweep});
+                                    .sweep = cser_train::RunSweep,
+                                    .repro = cser_train::RunRepro});
   return program.Main(argc, argv);
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "base/number_format.h"
@@ -20,19 +21,6 @@
 
 namespace orchard::cser_train {
 namespace {
-
-run::RunInfo MakeRunInfo(const sync::SyncTrainOptions& options, const cli::Context& context) {
-  run::RunInfo info;
-  info.program = context.program;
-  info.command = context.command;
-  info.arguments = context.arguments;
-  info.config_toml = context.config_toml;
-  info.device = "cpu";
-  info.threads = context.common.Threads();
-  info.trace = options.run.trace;
-  info.free_keys.emplace_back("ranks");  // another number starts from the averaged model
-  return info;
-}
 
 // The lines of the configuration that all ranks must share.
 std::string SharedConfiguration(const std::string& toml) {
@@ -83,6 +71,17 @@ void ShowPlan(const sync::RunPlan& plan, const cli::Context& context) {
 
 }  // namespace
 
+run::RunInfo MakeRunInfo(const cli::Context& context) {
+  run::RunInfo info;
+  info.program = context.program;
+  info.command = context.command;
+  info.arguments = context.arguments;
+  info.config_toml = context.config_toml;
+  info.device = "cpu";
+  info.threads = context.common.Threads();
+  return info;
+}
+
 void RequireCpu(const cli::Context& context) {
   if (context.common.device == "auto" || context.common.device == "cpu") return;
   throw UsageError("cser-train computes on the CPU only, so far", "--device");
@@ -106,7 +105,10 @@ sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTra
       sync::Train(options, setting, data, communicator, nullptr);
       return;
     }
-    run::RunDir directory(out, MakeRunInfo(options, context),
+    run::RunInfo info = MakeRunInfo(context);
+    info.trace = options.run.trace;
+    info.free_keys.emplace_back("ranks");  // another number starts from the averaged model
+    run::RunDir directory(out, std::move(info),
                           run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&] {
       result = sync::Train(options, setting, data, communicator, &directory);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "base/error.h"
 #include "io/printable.h"
@@ -52,13 +51,6 @@ Setting Setting::Make(const PaperOptions& options, uint64_t seed, int threads) {
   setting.others.push_back({"mixture of experts (generated)", MixtureOfExperts({}).graph});
   setting.others.push_back({"two towers (generated)", TwoTower({}).graph});
   return setting;
-}
-
-double Results::At(const std::string& name, const std::string& key) const {
-  const auto found = of_case_.find(name);
-  if (found == of_case_.end()) return std::numeric_limits<double>::quiet_NaN();
-  const auto number = found->second.find(key);
-  return number == found->second.end() ? std::numeric_limits<double>::quiet_NaN() : number->second;
 }
 
 std::span<const Experiment> Experiments() { return kExperiments; }

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,7 +10,7 @@
 
 #include "place/graph.h"
 #include "place/paper/options.h"
-#include "run/case_store.h"
+#include "run/case_runner.h"
 #include "run/experiment.h"
 
 namespace orchard::place::paper {
@@ -39,24 +37,8 @@ struct Setting {
   std::vector<const NamedGraph*> Models() const { return {&gnmt, &inception, &transformer}; }
 };
 
-struct Case {
-  std::string name;  // unique over all experiments
-  std::function<run::Numbers()> work;
-  bool alone = false;  // measures time: nothing else of this process runs beside it
-};
-
-// The numbers of all cases.
-class Results {
- public:
-  void Add(const std::string& name, run::Numbers numbers) { of_case_[name] = std::move(numbers); }
-  // NaN where there is none.
-  double At(const std::string& name, const std::string& key) const;
-  const run::Numbers& Of(const std::string& name) const { return of_case_.at(name); }
-  bool Has(const std::string& name) const { return of_case_.count(name) > 0; }
-
- private:
-  std::map<std::string, run::Numbers> of_case_;
-};
+using run::Case;
+using Results = run::CaseResults;
 
 struct Experiment {
   std::string_view name;  // "E1"

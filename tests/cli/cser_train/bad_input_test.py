@@ -44,6 +44,15 @@ class BadInputTest(ProgramTest):
         self.write_mnist(cut=9)
         self.assert_fails(self.simulate(), 3, "train-images-idx3-ubyte.gz", "cut short")
 
+    def test_plain_images_that_are_cut_name_record_and_offset(self):
+        self.write_mnist(cut=9)
+        for part in self.folder.glob("train-*"):  # the training files plain, too
+            part.unlink()
+        images = idx([40, 28, 28], bytes(40 * 784))
+        (self.folder / "train-images-idx3-ubyte").write_bytes(images[: 16 + 5 * 784 + 100])
+        (self.folder / "train-labels-idx1-ubyte").write_bytes(idx([40], bytes(range(10)) * 4))
+        self.assert_fails(self.simulate(), 3, "train-images-idx3-ubyte", f"record 5, offset {16 + 5 * 784 + 100}")
+
     def test_a_label_out_of_range_names_its_record(self):
         self.write_mnist(bytes(range(9)) + b"\x0b" + bytes(30))
         self.assert_fails(self.simulate(), 3, "label 11", "record 9")
@@ -80,10 +89,15 @@ class BadInputTest(ProgramTest):
             self.skipTest("there is no mpirun")
         command = [str(PROGRAM), "train", "--kind", "synthetic", "--synthetic", "100", "--batch", "4", "--epochs", "1", "--arch",
                    "mlp:784-32-10", "--block", "32", "--threads", "1", "--no-progress", "--out", str(self.folder / "run")]
-        script = 'exec "$@" --interval $((4 + OMPI_COMM_WORLD_RANK / 2))'
-        result = run("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3", "bash", "-c", script, "bash", *command)
-        self.assertEqual(result.returncode, 6, result.stderr)
-        self.assertIn("rank 2 differs from rank 0", result.stderr)
+        for differs in ("--interval $((4 + OMPI_COMM_WORLD_RANK / 2))", "--seed $((OMPI_COMM_WORLD_RANK / 2))",
+                        "--lr 0.0$((1 + OMPI_COMM_WORLD_RANK / 2))", "--synthetic $((100 + OMPI_COMM_WORLD_RANK / 2 * 60))"):
+            with self.subTest(differs):
+                result = run("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3", "bash", "-c", f'exec "$@" --force {differs}',
+                             "bash", *command)
+                self.assertEqual(result.returncode, 6, result.stderr)
+                self.assertIn("rank 2 differs from rank 0", result.stderr)
+                self.assertNotIn('"loss"', (self.folder / "run" / "metrics.jsonl").read_text()
+                                 if (self.folder / "run" / "metrics.jsonl").exists() else "")
 
 
 if __name__ == "__main__":

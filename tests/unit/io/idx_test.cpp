@@ -80,6 +80,9 @@ TEST(ReadIdx, DamagedFilesAreRefused) {
   EXPECT_THAT(ErrorOf(file.substr(0, 9)), HasSubstr("header is cut short"));
   EXPECT_THAT(ErrorOf(Header(0x08, {2, 4}) + "\1\2\3\4\5\6"),
               HasSubstr("holds 6 bytes, but its shape needs 8"));
+  EXPECT_THAT(ErrorOf(Header(0x08, {2, 4}) + "\1\2\3\4\5\6"),
+              HasSubstr("cut in record 1, offset 18"));
+  EXPECT_THAT(ErrorOf(Header(0x08, {})), HasSubstr("cut in record 0, offset 4"));
   EXPECT_THAT(ErrorOf(file + "x"), HasSubstr("after the end"));
   EXPECT_THAT(ErrorOf(Gzip(file + "x")), HasSubstr("after the end"));
   EXPECT_THAT(ErrorOf(Header(0x0E, std::vector<uint32_t>(3, 0xFFFFFFFF))), HasSubstr("overflows"));

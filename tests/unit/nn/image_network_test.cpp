@@ -24,6 +24,7 @@ TEST(ImageNetwork, HasThePublishedNumberOfParameters) {
   EXPECT_EQ(Elements("mlp:784-512-256-10", {}), 535'818);
   EXPECT_EQ(Elements("logreg", {}), 7850);
   EXPECT_EQ(Elements("lenet", {}), 431'080);
+  EXPECT_EQ(Elements("resnet50-v2", {.shape = {3, 224, 224, 1000}}), 25'549'480);
 }
 
 TEST(ImageNetwork, GivesOneLogitPerImageAndClass) {
@@ -37,9 +38,18 @@ TEST(ImageNetwork, GivesOneLogitPerImageAndClass) {
   }
 }
 
+// A stride of 32 in all: an image of 64 pixels a side ends as 2 x 2.
+TEST(ImageNetwork, ResNetV2TakesImagesOfAnySizeAboveItsStride) {
+  const auto network = MakeImageNetwork("resnet50-v2", {.shape = {3, 64, 48, 7}});
+  const at::Tensor images = at::randn({2, 3, 64, 48});
+  EXPECT_EQ(network->Forward(images, true).sizes(), (at::IntArrayRef{2, 7}));
+  EXPECT_TRUE(network->Forward(images, false).isfinite().all().item().toBool());
+  EXPECT_THROW(MakeImageNetwork("resnet50-v2", {.shape = {3, 16, 64, 7}}), UsageError);
+}
+
 TEST(ImageNetwork, RefusesWhatItDoesNotKnow) {
   for (const char* text : {"vgg", "mlp:", "mlp:784-x-10", "mlp:100-10", "mlp:784-12", "wrn-15-1",
-                           "wrn-16", "wrn-4-1"}) {
+                           "wrn-16", "wrn-4-1", "resnet18-v2", "resnet-v2", "resnet50"}) {
     EXPECT_THROW(MakeImageNetwork(text, {}), UsageError) << text;
   }
 }
