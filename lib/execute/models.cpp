@@ -1,135 +1,20 @@
 #include "execute/models.h"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <torch/csrc/jit/api/module.h>
 
 #include <cmath>
 #include <span>
-#include <sstream>
 
-#include "base/atomic_file.h"
-#include "base/error.h"
-#include "execute/input_file.h"
+#include "execute/gnmt_model.h"
+#include "execute/script_builder.h"
 
 namespace orchard::execute {
 namespace {
 
-namespace jit = torch::jit;
-
-// A module whose layers are children and whose `forward` is written line by line.
-class Builder {
- public:
-  explicit Builder(uint64_t seed)
-      : generator_(at::detail::createCPUGenerator(seed + 1)), root_("__torch__.Model") {}
-
-  // Makes a layer and the line `result = self.name.forward(x)`; returns `result`.
-  std::string Linear(const std::string& name, const std::string& x, int64_t in, int64_t out,
-                     bool bias = true) {
-    jit::Module layer("__torch__.Linear");
-    AddParameter(layer, "weight", {out, in}, in);
-    if (bias) AddParameter(layer, "bias", {out}, in);
-    layer.define(fmt::format("def forward(self, x):\n  return torch.linear(x, self.weight{})\n",
-                             bias ? ", self.bias" : ""));
-    return Apply(layer, name, x);
-  }
-
-  // Convolution without bias, batch normalisation with running statistics, ReLU.
-  std::string ConvNormRelu(const std::string& name, const std::string& x, int64_t in, int64_t out,
-                           int64_t height, int64_t width, int64_t stride, int64_t pad_height,
-                           int64_t pad_width) {
-    jit::Module layer("__torch__.ConvNormRelu");
-    AddParameter(layer, "weight", {out, in, height, width}, in * height * width, 2);
-    AddConstant(layer, "scale", at::ones({out}), true);
-    AddConstant(layer, "shift", at::zeros({out}), true);
-    AddConstant(layer, "mean", at::zeros({out}), false);
-    AddConstant(layer, "variance", at::ones({out}), false);
-    layer.define(fmt::format(
-        "def forward(self, x):\n"
-        "  y = torch.conv2d(x, self.weight, None, [{0}, {0}], [{1}, {2}])\n"
-        "  y = torch.batch_norm(y, self.scale, self.shift, self.mean, self.variance, False, 0.1, "
-        "0.001, True)\n"
-        "  return torch.relu(y)\n",
-        stride, pad_height, pad_width));
-    return Apply(layer, name, x);
-  }
-
-  std::string Norm(const std::string& name, const std::string& x, int64_t width) {
-    jit::Module layer("__torch__.LayerNorm");
-    AddConstant(layer, "weight", at::ones({width}), true);
-    AddConstant(layer, "bias", at::zeros({width}), true);
-    layer.define(
-        fmt::format("def forward(self, x):\n  return torch.layer_norm(x, [{}], "
-                    "self.weight, self.bias, 1e-05, True)\n",
-                    width));
-    return Apply(layer, name, x);
-  }
-
-  std::string Embedding(const std::string& name, const std::string& ids, int64_t rows,
-                        int64_t width) {
-    jit::Module layer("__torch__.Embedding");
-    AddParameter(layer, "weight", {rows, width}, width);
-    layer.define("def forward(self, ids):\n  return torch.embedding(self.weight, ids)\n");
-    return Apply(layer, name, ids);
-  }
-
-  void AddBuffer(const std::string& name, const at::Tensor& value) {
-    AddConstant(root_, name, value, false);
-  }
-
-  std::string Line(const std::string& expression) {
-    const std::string result = fmt::format("t{}", lines_++);
-    body_ += fmt::format("  {} = {}\n", result, expression);
-    return result;
-  }
-
-  ModelFacts Save(const std::filesystem::path& path, const std::vector<std::string>& arguments,
-                  const std::string& returned, const std::vector<InputSpec>& inputs) {
-    root_.define(fmt::format("def forward(self, {}):\n{}  return {}\n", fmt::join(arguments, ", "),
-                             body_, returned));
-    root_.eval();
-    std::string shapes;
-    for (const InputSpec& input : inputs) shapes += ToText(input) + "\n";
-    std::ostringstream text;
-    root_.save(text, {{kInputFile, shapes}});
-    WriteFileAtomically(path, text.str());
-    return {parameters_};
-  }
-
- private:
-  std::string Apply(const jit::Module& layer, const std::string& name, const std::string& x) {
-    root_.register_module(name, layer);
-    return Line(fmt::format("self.{}.forward({})", name, x));
-  }
-
-  void AddConstant(jit::Module& module, const std::string& name, const at::Tensor& value,
-                   bool trainable) {
-    if (trainable) {
-      module.register_parameter(name, value.requires_grad_(true), /*is_buffer=*/false);
-      parameters_ += value.numel();
-    } else {
-      module.register_buffer(name, value);
-    }
-  }
-
-  // Uniform with variance gain / fan_in: 1 keeps the size of what passes through, 2 before a ReLU.
-  void AddParameter(jit::Module& module, const std::string& name, std::vector<int64_t> shape,
-                    int64_t fan_in, double gain = 1) {
-    const double bound = std::sqrt(3 * gain / static_cast<double>(fan_in));
-    AddConstant(module, name, at::empty(shape, at::kFloat).uniform_(-bound, bound, generator_),
-                true);
-  }
-
-  at::Generator generator_;
-  jit::Module root_;
-  std::string body_;
-  int lines_ = 0;
-  int64_t parameters_ = 0;
-};
-
-std::string Tower(Builder& builder, const std::string& name, std::string x,
+std::string Tower(ScriptBuilder& builder, const std::string& name, std::string x,
                   const ModelOptions& options) {
   for (int64_t k = 0; k < options.layers; ++k) {
     x = builder.Linear(fmt::format("{}_linear{}", name, k), x, options.width, options.width);
@@ -147,7 +32,7 @@ struct ConvShape {
 
 class Inception {
  public:
-  explicit Inception(Builder& builder) : builder_(builder) {}
+  explicit Inception(ScriptBuilder& builder) : builder_(builder) {}
 
   std::string Build(std::string x) {
     const ConvShape stem[] = {{32, 3, 3, 2}, {32, 3, 3}, {64, 3, 3, 1, 1, 1}};
@@ -249,7 +134,7 @@ class Inception {
     return Join(in);
   }
 
-  Builder& builder_;
+  ScriptBuilder& builder_;
   std::vector<std::string> parts_;
   int64_t total_ = 0;
   int block_ = 0;
@@ -260,7 +145,7 @@ class Inception {
 
 class Transformer {
  public:
-  Transformer(Builder& builder, const ModelOptions& options)
+  Transformer(ScriptBuilder& builder, const ModelOptions& options)
       : builder_(builder), options_(options) {
     // Sinusoidal positions, and the mask that hides later tokens.
     const int64_t n = options.length;
@@ -327,7 +212,7 @@ class Transformer {
     return builder_.Linear(name + "_output", joined, kWidth, kWidth);
   }
 
-  Builder& builder_;
+  ScriptBuilder& builder_;
   const ModelOptions& options_;
 };
 
@@ -336,7 +221,7 @@ class Transformer {
 ModelFacts WriteModel(const std::filesystem::path& path, const ModelOptions& options,
                       uint64_t seed) {
   const at::NoGradGuard no_grad;
-  Builder builder(seed);
+  ScriptBuilder builder(seed);
   const InputSpec vectors{.shape = {options.batch, options.width}};
   switch (options.model) {
     case ModelKind::kTwoTower: {
@@ -351,12 +236,15 @@ ModelFacts WriteModel(const std::filesystem::path& path, const ModelOptions& opt
       const std::string logits = Inception(builder).Build("image");
       return builder.Save(path, {"image"}, logits, {{.shape = {options.batch, 3, 299, 299}}});
     }
+    case ModelKind::kGnmt:
     case ModelKind::kTransformerBase:
       break;
   }
   const InputSpec tokens{
       .shape = {options.batch, options.length}, .dtype = "i64", .classes = options.vocabulary};
-  const std::string logits = Transformer(builder, options).Build();
+  const std::string logits = options.model == ModelKind::kGnmt
+                                 ? BuildGnmt(builder, options)
+                                 : Transformer(builder, options).Build();
   return builder.Save(path, {"source", "target"}, logits, {tokens, tokens});
 }
 

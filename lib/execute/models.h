@@ -19,6 +19,7 @@ struct ModelFacts {
 //   inception-v3      Szegedy et al., 2016, evaluation mode, without the auxiliary head; input
 //                     [batch, 3, 299, 299]
 //   transformer-base  Vaswani et al., 2017: 6 + 6 layers of 512, 8 heads; two inputs of token ids
+//   gnmt              Wu et al., 2016: `layers` + `layers` of `width`, attention; the same inputs
 ModelFacts WriteModel(const std::filesystem::path& path, const ModelOptions& options,
                       uint64_t seed);
 

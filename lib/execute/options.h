@@ -12,12 +12,13 @@
 
 namespace orchard::execute {
 
-enum class ModelKind { kTwoTower, kChain, kInceptionV3, kTransformerBase };
+enum class ModelKind { kTwoTower, kChain, kInceptionV3, kTransformerBase, kGnmt };
 inline constexpr cli::EnumName<ModelKind> kModelKindNames[] = {
     {"two-tower", ModelKind::kTwoTower},
     {"chain", ModelKind::kChain},
     {"inception-v3", ModelKind::kInceptionV3},
-    {"transformer-base", ModelKind::kTransformerBase}};
+    {"transformer-base", ModelKind::kTransformerBase},
+    {"gnmt", ModelKind::kGnmt}};
 constexpr auto EnumNames(ModelKind) { return std::span(kModelKindNames); }
 
 struct ModelOptions {
@@ -31,10 +32,12 @@ struct ModelOptions {
   void Fields(cli::FieldVisitor& f) {
     f("model", model, "what to make");
     f("batch", batch, "samples in the inputs that the file states", cli::Between(1, 1e6));
-    f("width", width, "units of each layer of two-tower and chain", cli::Between(1, 65536));
-    f("layers", layers, "layers of each tower, or of the chain", cli::Between(1, 10000));
-    f("vocabulary", vocabulary, "tokens of transformer-base", cli::Between(2, 1e7));
-    f("length", length, "tokens of a sequence of transformer-base", cli::Between(1, 65536));
+    f("width", width, "units of each layer of two-tower, chain and gnmt", cli::Between(1, 65536));
+    f("layers", layers, "layers of each tower, of the chain, or of gnmt's encoder and decoder",
+      cli::Between(1, 10000));
+    f("vocabulary", vocabulary, "tokens of transformer-base and gnmt", cli::Between(2, 1e7));
+    f("length", length, "tokens of a sequence of transformer-base and gnmt",
+      cli::Between(1, 65536));
   }
 };
 

@@ -89,6 +89,34 @@ class BaechiRunTest(ProgramTest):
         self.assertIn("bit for bit", (out / "report.html").read_text())
         self.assertEqual(len((out / "metrics.jsonl").read_text().splitlines()), 3)
 
+    def test_gnmt_gives_the_bits_of_one_device_on_two(self):
+        model, graph, placement = self.dir / "gnmt.pt", self.dir / "gnmt.json", self.dir / "gnmt_placement.json"
+        width, words, layers, length = 16, 50, 3, 4
+        made = run(PROGRAM, "gen-model", model, "--model", "gnmt", "--batch", 2, "--width", width, "--layers", layers, "--vocabulary", words,
+                   "--length", length, "--json")
+        cells = [width] * 2 + [2 * width] + [width] * (layers - 2) + [2 * width] * layers  # what is read beside the state
+        expected = sum(4 * width * (read + width + 1) for read in cells) + 3 * words * width + 2 * width * width + width
+        self.assertEqual(self.json_of(made)["parameters"], expected)
+        self.assert_works(run(PROGRAM, "profile", model, "-o", graph, "--rounds", 3, "--warmup", 1, "--no-progress"))
+        # Every second layer on the second device: cells of a layer share weights, and so a group.
+        content = json.loads(graph.read_text())
+        assign = {op["name"]: int(op["name"].startswith(("encoder1", "decoder1", "attention"))) for op in content["ops"]}
+        together = {}
+        for op in content["ops"]:
+            for group in op.get("groups", []):
+                together.setdefault(group, []).append(op["name"])
+        for names in together.values():
+            for name in names:
+                assign[name] = assign[names[0]]
+        self.assertEqual(set(assign.values()), {0, 1})
+        placement.write_text(json.dumps({"assign": assign}))
+        for train in ([], ["--train", "sgd"]):
+            result = self.json_of(run(PROGRAM, "run", model, placement, "--graph", graph, "--devices", "2", *FEW, *train, "--json"))
+            self.assertTrue(result["passed"])
+            self.assertTrue(result["one_device"]["same_bits"])
+            self.assertGreater(result["transfers"], length)
+            self.assertLess(result["unsplit"]["outputs"], 1e-5)
+
     def test_without_a_graph_the_model_is_profiled_again(self):
         done = run(PROGRAM, "run", self.model, self.placement, "--devices", "2", *FEW, "--json")
         self.assertTrue(self.json_of(done)["passed"])
