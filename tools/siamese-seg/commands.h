@@ -1,12 +1,27 @@
 // The subcommands of siamese-seg. To add one: a file with `void AddX(cli::Program&)`, its
-// declaration here and its call in main.cpp.
+// declaration here and its call in main.cpp. Those on tensors are declared here for both halves of
+// the program, and run in the tensor half.
 #pragma once
 
+#include <functional>
+
 #include "cli/program.h"
+#include "segment/bench.h"
+#include "segment/predict_options.h"
+#include "segment/train_options.h"
 
 namespace orchard::siamese_seg {
 
 void AddConvert(cli::Program& program);
 void AddInspect(cli::Program& program);
+void AddPlan(cli::Program& program);
+
+// What runs the subcommands on tensors; empty in the half that has none.
+struct TensorRuns {
+  std::function<int(const segment::SegmentTrainOptions&, const cli::Context&)> train;
+  std::function<int(const segment::PredictOptions&, const cli::Context&)> predict;
+  std::function<int(const segment::BenchOptions&, const cli::Context&)> bench;
+};
+void AddTensorCommands(cli::Program& program, const TensorRuns& runs);
 
 }  // namespace orchard::siamese_seg

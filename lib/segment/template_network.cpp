@@ -1,0 +1,344 @@
+#include "segment/template_network.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+#include "io/torch/tensors.h"
+#include "nn/random_tensor.h"
+#include "segment/instance_norm.h"
+
+namespace orchard::segment {
+namespace {
+
+using volume::Size3;
+
+constexpr double kSlope = 0.01;  // of the leaky ReLU
+constexpr double kResidual = 0.1;
+
+// Sizes i, j, k in the order of tensors.
+std::vector<int64_t> Kji(const Size3& size) { return {size[2], size[1], size[0]}; }
+
+// [B, C, K, J, I], channels-last, as [B, N, C], and back. Views.
+at::Tensor AsTokens(const at::Tensor& map) {
+  return map.contiguous(at::MemoryFormat::ChannelsLast3d).permute({0, 2, 3, 4, 1}).flatten(1, 3);
+}
+at::Tensor AsMap(const at::Tensor& tokens, const at::Tensor& like) {
+  return tokens.view({like.size(0), like.size(2), like.size(3), like.size(4), tokens.size(2)})
+      .permute({0, 4, 1, 2, 3});
+}
+
+std::string StageName(const std::string& encoder, size_t stage, int block) {
+  return encoder + ".stages." + std::to_string(stage) + "." + std::to_string(block);
+}
+
+}  // namespace
+
+TemplateNetwork::TemplateNetwork(const Plan& plan, const NetworkOptions& options, uint64_t seed)
+    : plan_(plan), options_(options), levels_(FusedLevels(options, plan)), seed_(seed) {
+  const auto m = static_cast<int64_t>(plan.channels.size());
+  AddEncoder("image", false, m);
+  if (uses_template()) {
+    const int64_t passes = options.mode == TemplateMode::kJoint ? plan.classes() : 1;
+    int64_t channels = m;
+    if (options.foreground != ForegroundInput::kMask) channels += m * passes;
+    if (options.foreground != ForegroundInput::kRegion) channels += passes;
+    AddEncoder("template", options.share == EncoderShare::kAllButStem, channels);
+    for (const int64_t level : levels_) AddFusion(level);
+  }
+  AddDecoder();
+}
+
+void TemplateNetwork::AddConvolution(const std::string& name, int64_t out, int64_t in,
+                                     const Size3& kernel) {
+  const auto fan_in = static_cast<double>(in * volume::Voxels(kernel));
+  const double deviation = std::sqrt(2 / (1 + kSlope * kSlope) / fan_in);
+  const std::vector<int64_t> shape = {out, in, kernel[2], kernel[1], kernel[0]};
+  const std::string weight = name + ".weight", bias = name + ".bias";
+  parameters_.Add({weight, weight, nn::RandomNormal(weight, shape, deviation, seed_, at::kFloat)});
+  parameters_.Add({bias, bias, at::zeros({out})});
+}
+
+void TemplateNetwork::AddNorm(const std::string& name, int64_t channels) {
+  parameters_.Add({name + ".weight", name + ".weight", at::ones({channels})});
+  parameters_.Add({name + ".bias", name + ".bias", at::zeros({channels})});
+}
+
+void TemplateNetwork::AddLinear(const std::string& name, int64_t out, int64_t in) {
+  const double deviation = std::sqrt(2 / (1 + kSlope * kSlope) / static_cast<double>(in));
+  const std::string weight = name + ".weight", bias = name + ".bias";
+  parameters_.Add(
+      {weight, weight, nn::RandomNormal(weight, {out, in}, deviation, seed_, at::kFloat)});
+  parameters_.Add({bias, bias, at::zeros({out})});
+}
+
+void TemplateNetwork::AddEncoder(const std::string& name, bool stem_only, int64_t channels_in) {
+  int64_t in = channels_in;
+  for (size_t s = 0; s < plan_.stages.size(); ++s) {
+    const Stage& stage = plan_.stages[s];
+    for (int block = 0; block < 2; ++block) {
+      const std::string at = StageName(name, s, block);
+      AddConvolution(at + ".conv", stage.channels, in, stage.kernel);
+      AddNorm(at + ".norm", stage.channels);
+      in = stage.channels;
+      if (stem_only) return;
+    }
+  }
+}
+
+int64_t TemplateNetwork::SimilarityChannels() const {
+  return options_.mode == TemplateMode::kJoint ? plan_.classes() : 2;
+}
+
+void TemplateNetwork::AddFusion(int64_t level) {
+  const std::string name = "fuse." + std::to_string(level);
+  const int64_t channels = plan_.stages[static_cast<size_t>(level)].channels;
+  const bool attends = options_.attention != AttentionKind::kNone;
+  if (attends) {
+    const int64_t keys = std::min(channels, options_.key_channels);
+    AddLinear(name + ".q", keys, channels);
+    AddLinear(name + ".k", keys, channels);
+    AddLinear(name + ".v", channels, channels);
+    parameters_.Add({name + ".theta", name + ".theta", at::full({1}, std::log(options_.tau)),
+                     !options_.learn_tau});
+    parameters_.Add({name + ".beta", name + ".beta", at::full({1}, options_.tau)});
+  }
+  const int64_t met = channels + (attends ? SimilarityChannels() : 0);
+  if (options_.fuse == Fusion::kConcat) {
+    AddLinear(name + ".project", channels, channels + met);
+    AddNorm(name + ".norm", channels);
+  } else {
+    AddLinear(name + ".project", channels, met);
+    parameters_.Add({name + ".gamma", name + ".gamma", at::full({1}, kResidual)});
+  }
+}
+
+void TemplateNetwork::AddDecoder() {
+  for (size_t s = plan_.stages.size() - 1; s-- > 0;) {
+    const Stage& stage = plan_.stages[s];
+    const Stage& below = plan_.stages[s + 1];
+    const std::string name = "decoder." + std::to_string(s);
+    // Kernel = stride; stored [in, out, ...], so that the fan-in of an output is `in`.
+    const std::vector<int64_t> shape = {below.channels, stage.channels, below.stride[2],
+                                        below.stride[1], below.stride[0]};
+    const double deviation =
+        std::sqrt(2 / (1 + kSlope * kSlope) / static_cast<double>(below.channels));
+    const std::string up = name + ".up.weight";
+    parameters_.Add({up, up, nn::RandomNormal(up, shape, deviation, seed_, at::kFloat)});
+    parameters_.Add({name + ".up.bias", name + ".up.bias", at::zeros({stage.channels})});
+    for (int block = 0; block < 2; ++block) {
+      const std::string at = name + "." + std::to_string(block);
+      AddConvolution(at + ".conv", stage.channels, (block == 0 ? 2 : 1) * stage.channels,
+                     stage.kernel);
+      AddNorm(at + ".norm", stage.channels);
+    }
+    AddLinear(name + ".head", plan_.classes() + 1, stage.channels);
+  }
+}
+
+void TemplateNetwork::Load(const std::filesystem::path& safetensors) {
+  const auto checkpoint = io::Checkpoint::Open(safetensors);
+  for (const nn::Parameter& p : parameters_.all()) {
+    const at::Tensor stored = io::ReadTensor(checkpoint, p.name);
+    if (stored.sizes() != p.value.sizes() || stored.scalar_type() != at::kFloat) {
+      throw DataError("'" + p.name + "' is of another network", safetensors.string());
+    }
+    const c10::NoGradGuard no_gradient;
+    p.value.copy_(stored);
+  }
+}
+
+void TemplateNetwork::Save(const std::filesystem::path& safetensors) const {
+  std::map<std::string, at::Tensor> tensors;
+  for (const nn::Parameter& p : parameters_.all()) tensors[p.name] = p.value.detach();
+  io::SaveTensors(safetensors, tensors);
+}
+
+at::Tensor TemplateNetwork::Block(const at::Tensor& x, const std::string& name, const Size3& kernel,
+                                  const Size3& stride) const {
+  const std::vector<int64_t> strides = Kji(stride);
+  const std::vector<int64_t> padding = {kernel[2] / 2, kernel[1] / 2, kernel[0] / 2};
+  const at::Tensor weight = Get(name + ".conv.weight").contiguous(at::MemoryFormat::ChannelsLast3d);
+  const at::Tensor y = at::conv3d(x, weight, Get(name + ".conv.bias"), strides, padding);
+  return InstanceNormLeakyRelu(y, Get(name + ".norm.weight"), Get(name + ".norm.bias"), kSlope);
+}
+
+at::Tensor TemplateNetwork::Linear(const at::Tensor& tokens, const std::string& name) const {
+  return at::linear(tokens, Get(name + ".weight"), Get(name + ".bias"));
+}
+
+std::vector<at::Tensor> TemplateNetwork::Encode(const at::Tensor& input, const std::string& stem,
+                                                const std::string& rest) const {
+  std::vector<at::Tensor> features;
+  at::Tensor x = input.contiguous(at::MemoryFormat::ChannelsLast3d);
+  for (size_t s = 0; s < plan_.stages.size(); ++s) {
+    const Stage& stage = plan_.stages[s];
+    for (int block = 0; block < 2; ++block) {
+      const bool first = s == 0 && block == 0;
+      x = Block(x, StageName(first ? stem : rest, s, block), stage.kernel,
+                block == 0 ? stage.stride : Size3{1, 1, 1});
+    }
+    features.push_back(x);
+  }
+  return features;
+}
+
+std::vector<at::Tensor> TemplateNetwork::EncodeImage(const at::Tensor& image) const {
+  return Encode(image, "image", "image");
+}
+
+at::Tensor TemplateNetwork::TemplateInput(const at::Tensor& image, const at::Tensor& labels) const {
+  const bool joint = options_.mode == TemplateMode::kJoint;
+  std::vector<at::Tensor> regions, masks;
+  for (int64_t c = 1; c <= plan_.classes(); ++c) {
+    masks.push_back((labels == c).to(image.scalar_type()).unsqueeze(1));
+    regions.push_back(image * masks.back());
+  }
+  const auto pass = [&](const std::vector<at::Tensor>& of_regions,
+                        const std::vector<at::Tensor>& of_masks) {
+    std::vector<at::Tensor> parts = {image};
+    if (options_.foreground != ForegroundInput::kMask)
+      parts.insert(parts.end(), of_regions.begin(), of_regions.end());
+    if (options_.foreground != ForegroundInput::kRegion)
+      parts.insert(parts.end(), of_masks.begin(), of_masks.end());
+    return at::cat(parts, 1);
+  };
+  if (joint) return pass(regions, masks);
+  std::vector<at::Tensor> passes;
+  for (size_t c = 0; c < masks.size(); ++c) passes.push_back(pass({regions[c]}, {masks[c]}));
+  return at::stack(passes, 1).flatten(0,
+                                      1);  // [B K, ...]: the classes of an image follow each other
+}
+
+std::vector<TemplateTokens> TemplateNetwork::EncodeTemplate(const at::Tensor& image,
+                                                            const at::Tensor& labels) const {
+  const int64_t batch = image.size(0), classes = plan_.classes() + 1;
+  const bool shared = options_.share == EncoderShare::kAllButStem;
+  const std::vector<at::Tensor> features =
+      Encode(TemplateInput(image, labels), "template", shared ? "image" : "template");
+  std::vector<TemplateTokens> levels;
+  for (const int64_t level : levels_) {
+    const at::Tensor& g = features[static_cast<size_t>(level)];
+    const at::Tensor map = AsTokens(g);
+    const std::string name = "fuse." + std::to_string(level);
+    TemplateTokens tokens;
+    const bool attends = options_.attention != AttentionKind::kNone;
+    tokens.v = attends ? Linear(map, name + ".v") : map;
+    tokens.k = attends ? Linear(map, name + ".k") : map;
+    tokens.mu = ClassAreas(labels, classes, {g.size(2), g.size(3), g.size(4)});
+    if (options_.mode == TemplateMode::kPerClass) {
+      // Pass k has the tokens of class k; the background is all passes' together.
+      const int64_t n = map.size(1), passes = plan_.classes();
+      tokens.v = tokens.v.reshape({batch, passes * n, tokens.v.size(2)});
+      tokens.k = tokens.k.reshape({batch, passes * n, tokens.k.size(2)});
+      const at::Tensor mu = at::zeros({batch, classes, passes, n}, tokens.mu.options());
+      for (int64_t c = 1; c < classes; ++c) {
+        mu.select(1, c).select(1, c - 1).copy_(tokens.mu.select(1, c));
+        mu.select(1, 0).select(1, c - 1).copy_(tokens.mu.select(1, 0) /
+                                               static_cast<double>(passes));
+      }
+      tokens.mu = mu.flatten(2);
+    }
+    levels.push_back(std::move(tokens));
+  }
+  return levels;
+}
+
+at::Tensor TemplateNetwork::Tau(int64_t level) const {
+  return Get("fuse." + std::to_string(level) + ".theta").exp().clamp_max(options_.tau_max);
+}
+
+AttentionResult TemplateNetwork::Attend(size_t at, const at::Tensor& features,
+                                        const TemplateTokens& tokens) const {
+  const int64_t level = levels_[at];
+  const std::string name = "fuse." + std::to_string(level);
+  const at::Tensor q = Linear(AsTokens(features), name + ".q");
+  const at::Tensor tau = Tau(level), beta = Get(name + ".beta");
+  switch (options_.attention) {
+    case AttentionKind::kPrototype:
+      return PrototypeAttention(q, tokens, tau);
+    case AttentionKind::kMean:
+      return MeanAttention(q, tokens);
+    case AttentionKind::kDot:
+      return DotAttention(q, tokens);
+    case AttentionKind::kWindow: {
+      const std::vector<int64_t> cells = {features.size(2), features.size(3), features.size(4)};
+      at::Tensor near = NearCells(cells, cells, options_.window);
+      near = near.repeat({1, tokens.k.size(1) / near.size(1)}).to(q.device());
+      return ComposedCosineAttention(q, tokens, tau, beta, {}, near);
+    }
+    default:
+      return CosineAttention(q, tokens, tau, beta);
+  }
+}
+
+at::Tensor TemplateNetwork::Fuse(size_t at, const at::Tensor& features,
+                                 const TemplateTokens& tokens, Decoded& decoded) const {
+  const std::string name = "fuse." + std::to_string(levels_[at]);
+  const at::Tensor f = AsTokens(features);
+  at::Tensor met;
+  if (options_.attention == AttentionKind::kNone) {
+    // The template's features at the same place; of several templates their mean.
+    met = tokens.v.view({f.size(0), -1, f.size(1), f.size(2)}).mean(1);
+  } else {
+    const AttentionResult a = Attend(at, features, tokens);
+    const at::Tensor own = a.similarity.narrow(2, 1, plan_.classes());
+    const at::Tensor sigma = options_.mode == TemplateMode::kJoint
+                                 ? own
+                                 : at::cat({own.amax(2, true), a.similarity.narrow(2, 0, 1)}, 2);
+    met = at::cat({a.context, sigma}, 2);
+    decoded.similarity_logits.push_back(Get(name + ".beta") * a.similarity);
+    decoded.weight.push_back(a.weight);
+  }
+  if (options_.fuse == Fusion::kResidual) {
+    return AsMap(f + Get(name + ".gamma") * Linear(met, name + ".project"), features);
+  }
+  const at::Tensor y = AsMap(Linear(at::cat({f, met}, 2), name + ".project"), features);
+  return InstanceNormLeakyRelu(y, Get(name + ".norm.weight"), Get(name + ".norm.bias"), kSlope);
+}
+
+Decoded TemplateNetwork::Decode(const std::vector<at::Tensor>& features,
+                                const std::vector<TemplateTokens>& tokens, bool deep) const {
+  Decoded decoded;
+  std::vector<at::Tensor> fused = features;
+  for (size_t at = 0; at < levels_.size(); ++at) {
+    at::Tensor& map = fused[static_cast<size_t>(levels_[at])];
+    map = Fuse(at, map, tokens[at], decoded);
+  }
+  at::Tensor x = fused.back();
+  for (size_t s = plan_.stages.size() - 1; s-- > 0;) {
+    const std::string name = "decoder." + std::to_string(s);
+    const std::vector<int64_t> stride = Kji(plan_.stages[s + 1].stride);
+    const at::Tensor up = at::conv_transpose3d(
+        x, Get(name + ".up.weight").contiguous(at::MemoryFormat::ChannelsLast3d),
+        Get(name + ".up.bias"), stride);
+    x = at::cat({up, fused[s]}, 1);
+    for (int block = 0; block < 2; ++block) {
+      x = Block(x, name + "." + std::to_string(block), plan_.stages[s].kernel, {1, 1, 1});
+    }
+    if (s > 0 && !deep) continue;
+    decoded.logits.insert(decoded.logits.begin(), AsMap(Linear(AsTokens(x), name + ".head"), x));
+  }
+  return decoded;
+}
+
+std::vector<TemplateTokens> Concatenate(const std::vector<std::vector<TemplateTokens>>& templates) {
+  if (templates.size() == 1) return templates.front();
+  std::vector<TemplateTokens> all(templates.front().size());
+  for (size_t level = 0; level < all.size(); ++level) {
+    std::vector<at::Tensor> k, v, mu;
+    for (const std::vector<TemplateTokens>& t : templates) {
+      k.push_back(t[level].k);
+      v.push_back(t[level].v);
+      mu.push_back(t[level].mu);
+    }
+    all[level] = {at::cat(k, 1), at::cat(v, 1), at::cat(mu, 2)};
+  }
+  return all;
+}
+
+}  // namespace orchard::segment

@@ -1,0 +1,91 @@
+// The network: one encoder for the image, one for a labelled template, attention between them, and
+// a decoder that sees both.
+//
+// Source: docs/methods/siamese-seg.md. Feature maps are [B, C, K, J, I], channels-last in memory,
+// so that a map is also the list of its tokens [B, N, C] without a copy.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "nn/parameters.h"
+#include "segment/cosine_attention.h"
+#include "segment/network_options.h"
+
+namespace orchard::segment {
+
+// What the decoder says.
+struct Decoded {
+  std::vector<at::Tensor> logits;  // [B, K + 1, ...] of decoder stage 0, and with `deep` 1, 2, ...
+  // Of each fused level, for the auxiliary loss and the log.
+  std::vector<at::Tensor> similarity_logits;  // beta sigma: [B, N, K + 1]
+  std::vector<at::Tensor> weight;             // w: [B, N, K + 1]
+};
+
+class TemplateNetwork {
+ public:
+  // Fresh weights: Kaiming normal for leaky ReLU, biases 0, keyed by (seed, name).
+  TemplateNetwork(const Plan& plan, const NetworkOptions& options, uint64_t seed);
+
+  bool uses_template() const { return options_.attention != AttentionKind::kOff; }
+  const std::vector<int64_t>& levels() const { return levels_; }
+  const Plan& plan() const { return plan_; }
+  const NetworkOptions& options() const { return options_; }
+
+  nn::Parameters& parameters() { return parameters_; }
+  const nn::Parameters& parameters() const { return parameters_; }
+  // Replaces the weights. Throws DataError for a tensor that is missing or has another shape.
+  void Load(const std::filesystem::path& safetensors);
+  void Save(const std::filesystem::path& safetensors) const;
+
+  // image [B, M, K, J, I], sides multiples of the strides. Features of every stage, finest first.
+  // They do not depend on the template, nor the tokens below on the image: both can be kept.
+  std::vector<at::Tensor> EncodeImage(const at::Tensor& image) const;
+
+  // image as above, labels [B, K, J, I] (u8). Tokens of each fused level.
+  std::vector<TemplateTokens> EncodeTemplate(const at::Tensor& image,
+                                             const at::Tensor& labels) const;
+
+  // `tokens` of each fused level may be those of several templates, concatenated.
+  Decoded Decode(const std::vector<at::Tensor>& features, const std::vector<TemplateTokens>& tokens,
+                 bool deep) const;
+
+  // q, sigma and w of one fused level, for correspondences and pictures. `at` counts fused levels.
+  AttentionResult Attend(size_t at, const at::Tensor& features, const TemplateTokens& tokens) const;
+
+ private:
+  at::Tensor Get(const std::string& name) const { return parameters_.Get(name); }
+  void AddConvolution(const std::string& name, int64_t out, int64_t in,
+                      const volume::Size3& kernel);
+  void AddNorm(const std::string& name, int64_t channels);
+  void AddLinear(const std::string& name, int64_t out, int64_t in);
+  void AddEncoder(const std::string& name, bool stem_only, int64_t channels_in);
+  void AddFusion(int64_t level);
+  void AddDecoder();
+
+  at::Tensor Block(const at::Tensor& x, const std::string& name, const volume::Size3& kernel,
+                   const volume::Size3& stride) const;
+  at::Tensor Linear(const at::Tensor& tokens, const std::string& name) const;
+  std::vector<at::Tensor> Encode(const at::Tensor& x, const std::string& stem,
+                                 const std::string& rest) const;
+  at::Tensor TemplateInput(const at::Tensor& image, const at::Tensor& labels) const;
+  at::Tensor Tau(int64_t level) const;
+  at::Tensor Fuse(size_t at, const at::Tensor& features, const TemplateTokens& tokens,
+                  Decoded& decoded) const;
+  int64_t SimilarityChannels() const;
+
+  Plan plan_;
+  NetworkOptions options_;
+  std::vector<int64_t> levels_;
+  uint64_t seed_;
+  nn::Parameters parameters_;
+};
+
+// Tokens of several templates as those of one: classes and means see them all.
+std::vector<TemplateTokens> Concatenate(const std::vector<std::vector<TemplateTokens>>& templates);
+
+}  // namespace orchard::segment

@@ -1,0 +1,475 @@
+#include "segment/train.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/atomic_file.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/logging.h"
+#include "base/peak_memory.h"
+#include "base/signals.h"
+#include "io/torch/tensors.h"
+#include "run/progress.h"
+#include "run/trace.h"
+#include "segment/model_directory.h"
+#include "segment/predictor.h"
+#include "segment/segmentation_loss.h"
+#include "segment/template_network.h"
+
+namespace orchard::segment {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kBestDecay = 0.9;  // of the moving mean that chooses `best`
+
+double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+std::vector<nn::OptimizedTensor> Trained(const nn::Parameters& parameters,
+                                         const nn::OptimizerOptions& options) {
+  std::vector<nn::OptimizedTensor> tensors;
+  for (const nn::Parameter& p : parameters.all()) {
+    if (p.measured) continue;
+    tensors.push_back({p.name, p.value, nn::DecaysWeight(p.name, options.no_decay)});
+  }
+  return tensors;
+}
+
+// The labels of a coarser decoder stage: those in the middle of its cells.
+at::Tensor Thin(const at::Tensor& labels, at::IntArrayRef cells) {
+  at::Tensor thin = labels;
+  for (size_t a = 0; a < 3; ++a) {
+    const auto axis = static_cast<int64_t>(a) + 1;
+    const int64_t step = labels.size(axis) / cells[a];
+    if (step == 1) continue;
+    thin = thin.index_select(axis, at::arange(cells[a], at::kLong) * step + step / 2);
+  }
+  return thin.contiguous();
+}
+
+std::vector<CaseFiles> Pick(const Dataset& dataset, const std::vector<size_t>& indices) {
+  std::vector<CaseFiles> files;
+  for (const size_t n : indices) files.push_back(dataset.cases[n]);
+  return files;
+}
+
+// Sums since the last line of metrics.
+struct Tally {
+  double loss = 0, ce = 0, dice = 0, sim = 0, norm = 0;
+  std::vector<double> entropy;  // of w, of each fused level, nat
+  int64_t steps = 0;
+};
+
+class Trainer {
+ public:
+  Trainer(const SegmentTrainOptions& options, const TrainSetting& setting, const Dataset& dataset,
+          const Plan& plan, comm::Communicator& ranks, run::RunDir* run)
+      : options_(options),
+        setting_(setting),
+        plan_(plan),
+        ranks_(ranks),
+        run_(run),
+        trace_(run != nullptr ? run->trace() : no_trace_),
+        pool_(setting.threads),
+        network_(plan, options.model, setting.seed),
+        optimizer_(Trained(network_.parameters(), options.optim), options.optim),
+        steps_(options.run.epochs * options.run.iterations) {
+    network_.parameters().RequireGrad(true);
+    LoadData(dataset);
+    result_.parameters = network_.parameters().elements();
+    result_.ranks = ranks.size();
+    result_.training_cases = std::ssize(training_);
+  }
+
+  SegmentTrainResult Run() {
+    Resume();
+    const Sampler sampler(training_, plan_, options_.sampling, options_.augment, setting_.seed,
+                          network_.uses_template());
+    run::Progress progress("train", steps_, "steps",
+                           {.enabled = setting_.progress && run_ != nullptr, .start = step_});
+    while (step_ < steps_) {
+      Step(sampler);
+      ++step_;
+      StepDone(progress);
+      progress.Advance();
+    }
+    progress.Finish();
+    Finish();
+    return result_;
+  }
+
+ private:
+  void LoadData(const Dataset& dataset) {
+    const Split split = ChooseSplit(options_.data, dataset, setting_.seed);
+    training_ = LoadCases(Pick(dataset, split.training), plan_, setting_.threads);
+    if (run_ != nullptr) {
+      validation_ = LoadCases(Pick(dataset, split.validation), plan_, setting_.threads);
+      bank_ = MakeBank(training_, plan_.classes(), options_.run.bank);
+    }
+    for (const PreparedCase& v : validation_) {
+      for (const PreparedCase& t : training_) {
+        if (v.subject == t.subject)
+          throw Error(ExitCode::kInternal, "a subject is in both training and validation",
+                      v.subject);
+      }
+    }
+  }
+
+  // ---- one step
+
+  double Rate() const {
+    const double t = static_cast<double>(step_) / static_cast<double>(steps_);
+    double rate = options_.run.rate == RateShape::kPoly ? std::pow(1 - t, 0.9)
+                                                        : 0.5 * (1 + std::cos(M_PI * t));
+    if (step_ < options_.run.warmup) {
+      rate *= static_cast<double>(step_ + 1) / static_cast<double>(options_.run.warmup);
+    }
+    return options_.optim.lr * rate;
+  }
+
+  struct Batch {
+    at::Tensor image, labels, template_image, template_labels;
+  };
+
+  Batch DrawBatch(const Sampler& sampler) {
+    const int64_t batch = plan_.batch;
+    std::vector<Sample> samples(static_cast<size_t>(batch));
+    const int64_t first = (step_ * ranks_.size() + ranks_.rank()) * batch;
+    pool_.ForEach(batch, [&](int64_t n) {
+      samples[static_cast<size_t>(n)] = sampler.Draw(static_cast<uint64_t>(first + n));
+    });
+    const volume::Size3& p = plan_.patch;
+    const auto channels = static_cast<int64_t>(plan_.channels.size());
+    const std::array<int64_t, 5> image_shape = {batch, channels, p[2], p[1], p[0]};
+    const std::array<int64_t, 4> label_shape = {batch, p[2], p[1], p[0]};
+    Batch b;
+    b.image = at::empty(image_shape);
+    b.labels = at::empty(label_shape, at::kByte);
+    if (network_.uses_template()) {
+      b.template_image = at::empty_like(b.image);
+      b.template_labels = at::empty_like(b.labels);
+    }
+    const auto put = [](const Patch& patch, int64_t n, const at::Tensor& image,
+                        const at::Tensor& labels) {
+      std::copy(patch.image.begin(), patch.image.end(),
+                image.mutable_data_ptr<float>() + n * std::ssize(patch.image));
+      std::copy(patch.labels.begin(), patch.labels.end(),
+                labels.mutable_data_ptr<uint8_t>() + n * std::ssize(patch.labels));
+    };
+    for (int64_t n = 0; n < batch; ++n) {
+      const Sample& s = samples[static_cast<size_t>(n)];
+      put(s.target, n, b.image, b.labels);
+      if (network_.uses_template()) put(s.example, n, b.template_image, b.template_labels);
+    }
+    return b;
+  }
+
+  // The loss of all decoder stages, halved from each to the next, the coarsest left out.
+  at::Tensor DeepLoss(const Decoded& decoded, const at::Tensor& labels) {
+    const LossWeights weights{options_.loss.ce, options_.loss.dice, plan_.dims == 2};
+    const size_t used = std::max<size_t>(1, decoded.logits.size() - 1);
+    double total_weight = 0;
+    for (size_t s = 0; s < used; ++s) total_weight += std::ldexp(1.0, -static_cast<int>(s));
+    at::Tensor loss;
+    for (size_t s = 0; s < used; ++s) {
+      const double weight = std::ldexp(1.0, -static_cast<int>(s)) / total_weight;
+      const at::Tensor& logits = decoded.logits[s];
+      const LossParts parts =
+          SegmentationLoss(logits, Thin(labels, logits.sizes().slice(2)), weights);
+      loss = loss.defined() ? loss + weight * parts.total : weight * parts.total;
+      tally_.ce += weight * parts.ce;
+      tally_.dice += weight * parts.dice;
+    }
+    return loss;
+  }
+
+  // Cross-entropy of the similarities against the areas of classes in each cell, mean over levels.
+  at::Tensor SimilarityLoss(const Decoded& decoded, const at::Tensor& labels) {
+    at::Tensor sum;
+    const std::vector<int64_t>& levels = network_.levels();
+    for (size_t at = 0; at < decoded.similarity_logits.size(); ++at) {
+      const volume::Size3 cells = plan_.StageSize(static_cast<size_t>(levels[at]));
+      const at::Tensor areas =
+          ClassAreas(labels, plan_.classes() + 1, {cells[2], cells[1], cells[0]}).transpose(1, 2);
+      const at::Tensor loss =
+          -(areas * at::log_softmax(decoded.similarity_logits[at], -1)).sum(-1).mean();
+      sum = sum.defined() ? sum + loss : loss;
+    }
+    return sum / static_cast<double>(decoded.similarity_logits.size());
+  }
+
+  void Step(const Sampler& sampler) {
+    const auto span = trace_.Span("step");
+    const double begin = SecondsNow(), cpu = CpuSeconds();
+    Batch batch;
+    {
+      const auto draw = trace_.Span("samples");
+      batch = DrawBatch(sampler);
+    }
+    result_.data_seconds += SecondsNow() - begin;
+    optimizer_.ClearGradients();
+    const std::vector<at::Tensor> features = network_.EncodeImage(batch.image);
+    std::vector<TemplateTokens> tokens;
+    if (network_.uses_template()) {
+      tokens = network_.EncodeTemplate(batch.template_image, batch.template_labels);
+    }
+    const Decoded decoded = network_.Decode(features, tokens, true);
+    at::Tensor loss = DeepLoss(decoded, batch.labels);
+    if (options_.loss.sim > 0 && !decoded.similarity_logits.empty()) {
+      const at::Tensor sim = SimilarityLoss(decoded, batch.labels);
+      tally_.sim += sim.item<double>();
+      loss = loss + options_.loss.sim * sim;
+    }
+    const double value = loss.item<double>();
+    if (!std::isfinite(value)) {
+      throw DivergedError(std::isnan(value) ? "the loss is nan" : "the loss is infinite",
+                          fmt::format("step {}", step_ + 1), "lower optim.lr, or warm up");
+    }
+    loss.backward();
+    AverageGradients();
+    const auto norm = optimizer_.Step(Rate(), 1.0 / ranks_.size());
+    tally_.loss += value;
+    tally_.norm += norm.value_or(0);
+    tally_.entropy.resize(decoded.weight.size());
+    for (size_t at = 0; at < decoded.weight.size(); ++at) {
+      const at::Tensor& w = decoded.weight[at];
+      tally_.entropy[at] -= (w * w.clamp_min(1e-12).log()).sum(-1).mean().item<double>();
+    }
+    ++tally_.steps;
+    result_.train_seconds += SecondsNow() - begin;
+    result_.cpu_seconds += CpuSeconds() - cpu;
+  }
+
+  // Sums over ranks, in rank order. Parameters that no rank has touched have no gradient anywhere.
+  void AverageGradients() {
+    if (ranks_.size() == 1) return;
+    std::vector<float> all;
+    for (const nn::OptimizedTensor& t : optimizer_.tensors()) {
+      const at::Tensor g =
+          t.value.grad().defined() ? t.value.grad().contiguous() : at::zeros_like(t.value);
+      all.insert(all.end(), g.const_data_ptr<float>(), g.const_data_ptr<float>() + g.numel());
+    }
+    ranks_.AllReduce(std::span<float>(all));
+    size_t at = 0;
+    for (const nn::OptimizedTensor& t : optimizer_.tensors()) {
+      const auto count = static_cast<size_t>(t.value.numel());
+      const at::Tensor sum = at::from_blob(all.data() + at, t.value.sizes(), at::kFloat).clone();
+      at::Tensor value = t.value;
+      value.mutable_grad() = sum;
+      at += count;
+    }
+  }
+
+  // ---- after a step
+
+  bool EpochEnds() const { return step_ % options_.run.iterations == 0; }
+  int64_t Epoch() const { return step_ / options_.run.iterations; }
+
+  void StepDone(run::Progress& progress) {
+    std::vector<run::Metric> metrics;
+    std::vector<std::string> names;  // outlive the metrics' views
+    names.reserve(plan_.labels.size() + network_.levels().size() + 1);
+    const bool last = step_ == steps_;
+    const int64_t every = options_.run.validate_every;
+    const bool validate = !last && every > 0 && EpochEnds() && Epoch() % every == 0;
+    const bool save = options_.run.save_every > 0 && EpochEnds() &&
+                      Epoch() % options_.run.save_every == 0 && !last;
+    const bool log = last || validate || save || step_ % options_.run.log_every == 0;
+    if (log) Log(metrics, names, progress);
+    if (validate && run_ != nullptr) Validate(metrics, names);
+    if (run_ != nullptr && !metrics.empty()) run_->metrics().Write(step_, metrics);
+    std::array<double, 1> stop = {StopRequested() ? 1.0 : 0.0};
+    if (ranks_.size() > 1) ranks_.AllReduce(std::span<double>(stop));
+    if (last || (stop[0] == 0 && !save)) return;
+    if (run_ != nullptr) {
+      run_->SaveCheckpoint(step_, [&](const fs::path& directory) { return SaveState(directory); });
+    }
+    if (stop[0] == 0) return;
+    if (ranks_.size() > 1) ranks_.Barrier();
+    throw InterruptedError(fmt::format("stopped on request after step {}", step_),
+                           run_ != nullptr ? run_->path().string() : "");
+  }
+
+  void Log(std::vector<run::Metric>& metrics, std::vector<std::string>& names,
+           run::Progress& progress) {
+    const auto n = static_cast<double>(std::max<int64_t>(1, tally_.steps));
+    result_.loss = tally_.loss / n;
+    metrics = {{"epoch", Epoch()},
+               {"lr", Rate()},
+               {"loss", tally_.loss / n},
+               {"ce", tally_.ce / n},
+               {"dice_loss", tally_.dice / n},
+               {"grad_norm", tally_.norm / n},
+               {"train_s", result_.train_seconds},
+               {"cpu_s", result_.cpu_seconds},
+               {"data_wait_s", result_.data_seconds},
+               {"peak_memory_bytes", PeakMemoryBytes()}};
+    if (!tally_.entropy.empty()) metrics.emplace_back("sim", tally_.sim / n);
+    for (size_t at = 0; at < tally_.entropy.size(); ++at) {
+      names.push_back(fmt::format("entropy_{}", network_.levels()[at]));
+      metrics.emplace_back(names.back(), tally_.entropy[at] / n);
+    }
+    progress.Note(fmt::format("loss {:.4f}", result_.loss));
+    tally_ = Tally{};
+  }
+
+  std::vector<ValidatedCase> Predict(size_t count) {
+    Predictor predictor(network_, bank_, options_.infer, setting_.seed, pool_);
+    std::vector<ValidatedCase> cases;
+    for (size_t n = 0; n < std::min(count, validation_.size()); ++n) {
+      const PreparedCase& c = validation_[n];
+      // At the plan's spacing: on the image's own grid where nothing was resampled.
+      PreparedImage image = c.image;
+      image.frame.whole = image.size;
+      image.frame.crop = {{0, 0, 0}, image.size};
+      image.frame.spacing = plan_.spacing;
+      const SegmentedImage s = predictor.Segment(image, c.subject);
+      cases.push_back(
+          {c.id, DiceScores(s.labels, c.labels, plan_.classes()), s.templates, s.seconds});
+    }
+    return cases;
+  }
+
+  void Validate(std::vector<run::Metric>& metrics, std::vector<std::string>& names) {
+    if (validation_.empty()) return;
+    const auto span = trace_.Span("validation");
+    SegmentTrainResult part;
+    part.cases = Predict(static_cast<size_t>(options_.run.validation_cases));
+    const std::vector<double> dice = part.ClassDice(plan_.classes());
+    for (size_t c = 0; c < dice.size(); ++c) {
+      names.push_back(fmt::format("val_dice_{}", c + 1));
+      metrics.emplace_back(names.back(), dice[c]);
+    }
+    const double mean = part.MeanDice(plan_.classes());
+    moving_ = moving_ < 0 ? mean : kBestDecay * moving_ + (1 - kBestDecay) * mean;
+    metrics.emplace_back("val_dice", mean);
+    metrics.emplace_back("val_dice_moving", moving_);
+    if (!(moving_ > result_.best)) return;
+    result_.best = moving_;
+    WriteModel("best");
+  }
+
+  void WriteModel(const char* name) {
+    const c10::NoGradGuard no_gradient;
+    WriteModelDirectory(run_->path() / name, network_, bank_);
+  }
+
+  // ---- checkpoints
+
+  nlohmann::json SaveState(const fs::path& directory) {
+    network_.Save(directory / "model.safetensors");
+    io::SaveTensors(directory / "optimizer.safetensors", optimizer_.ExportState());
+    return {{"ranks", ranks_.size()},
+            {"moving", moving_},
+            {"best", result_.best},
+            {"loss", result_.loss},
+            {"train_seconds", result_.train_seconds},
+            {"cpu_seconds", result_.cpu_seconds},
+            {"data_seconds", result_.data_seconds},
+            {"tally",
+             {{"loss", tally_.loss},
+              {"ce", tally_.ce},
+              {"dice", tally_.dice},
+              {"sim", tally_.sim},
+              {"norm", tally_.norm},
+              {"entropy", tally_.entropy},
+              {"steps", tally_.steps}}}};
+  }
+
+  // Rank 0's text, on every rank.
+  std::string BroadcastText(std::string text) {
+    if (ranks_.size() == 1) return text;
+    std::array<double, 1> size = {static_cast<double>(text.size())};
+    ranks_.Broadcast(std::span<double>(size));
+    text.resize(static_cast<size_t>(size[0]));
+    if (!text.empty()) ranks_.Broadcast(std::as_writable_bytes(std::span<char>(text)));
+    return text;
+  }
+
+  void Resume() {
+    std::string path;
+    if (run_ != nullptr && run_->resumed_from()) path = run_->resumed_from()->directory.string();
+    path = BroadcastText(std::move(path));
+    if (path.empty()) return;
+    std::array<double, 1> step = {run_ != nullptr ? static_cast<double>(run_->resumed_from()->step)
+                                                  : 0.0};
+    if (ranks_.size() > 1) ranks_.Broadcast(std::span<double>(step));
+    step_ = static_cast<int64_t>(step[0]);
+    const nlohmann::json state = run::CheckpointStore::ReadState({step_, path});
+    if (state.at("ranks").get<int>() != ranks_.size()) {
+      throw UsageError(fmt::format("the checkpoint is of {} ranks", state.at("ranks").get<int>()),
+                       "run.ranks", "continue with as many");
+    }
+    network_.Load(fs::path(path) / "model.safetensors");
+    optimizer_.ImportState(
+        io::ReadTensors(io::Checkpoint::Open(fs::path(path) / "optimizer.safetensors")));
+    moving_ = state.at("moving");
+    result_.best = state.at("best");
+    result_.loss = state.at("loss");
+    result_.train_seconds = state.at("train_seconds");
+    result_.cpu_seconds = state.at("cpu_seconds");
+    result_.data_seconds = state.at("data_seconds");
+    const auto& t = state.at("tally");
+    tally_ = {.loss = t.at("loss").get<double>(),
+              .ce = t.at("ce").get<double>(),
+              .dice = t.at("dice").get<double>(),
+              .sim = t.at("sim").get<double>(),
+              .norm = t.at("norm").get<double>(),
+              .entropy = t.at("entropy").get<std::vector<double>>(),
+              .steps = t.at("steps").get<int64_t>()};
+  }
+
+  void Finish() {
+    result_.steps = step_;
+    result_.epochs = Epoch();
+    if (run_ == nullptr) return;
+    result_.final = run_->path() / "final";
+    WriteModel("final");
+    result_.cases = Predict(validation_.size());
+  }
+
+  const SegmentTrainOptions& options_;
+  const TrainSetting& setting_;
+  const Plan& plan_;
+  comm::Communicator& ranks_;
+  run::RunDir* run_;
+  run::Trace no_trace_;
+  run::Trace& trace_;
+  ThreadPool pool_;
+  std::vector<PreparedCase> training_, validation_;
+  TemplateBank bank_;
+  TemplateNetwork network_;
+  nn::Optimizer optimizer_;
+  int64_t steps_, step_ = 0;
+  double moving_ = -1;
+  Tally tally_;
+  SegmentTrainResult result_;
+};
+
+}  // namespace
+
+Split ChooseSplit(const TrainDataOptions& options, const Dataset& dataset, uint64_t seed) {
+  if (options.split) return ReadSplit(*options.split, dataset.cases, options.cases);
+  return SplitFold(dataset.cases, options.fold, options.cases, seed);
+}
+
+SegmentTrainResult TrainSegmentation(const SegmentTrainOptions& options,
+                                     const TrainSetting& setting, const Dataset& dataset,
+                                     const Plan& plan, comm::Communicator& ranks,
+                                     run::RunDir* run) {
+  at::set_num_threads(setting.threads);
+  Trainer trainer(options, setting, dataset, plan, ranks, run);
+  return trainer.Run();
+}
+
+}  // namespace orchard::segment

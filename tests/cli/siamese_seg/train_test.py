@@ -1,0 +1,210 @@
+"""siamese-seg plan, train and predict as a user runs them: few steps, small network."""
+import gzip
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+
+from orchard_process import BIN, SOURCE, ProgramTest, run
+
+PROGRAM = BIN / "siamese-seg"
+DATA = SOURCE / "data" / "hippocampus"
+SERIES = SOURCE / "data" / "medical" / "mr_dicom"
+CASES = ["hippocampus_001", "hippocampus_003", "hippocampus_004", "hippocampus_006", "hippocampus_008"]
+# Four channels, two stages: seconds.
+SMALL = ["--base-channels", "4", "--max-stages", "3", "--patch", "24,32,24"]
+SHORT = ["--epochs", "2", "--iterations", "3", "--log-every", "1", "--set", "optim.name=adamw", "--no-progress", "--threads", "2"]
+
+
+def nifti(path):
+    """(shape, form bytes, voxels) of a single little-endian file of version 1."""
+    data = gzip.decompress(path.read_bytes())
+    return struct.unpack_from("<8h", data, 40)[1:4], data[252:328], data[352:]
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def losses(run_dir):
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"], line["ce"]) for line in lines]
+
+
+class TrainTest(ProgramTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.scratch.name)
+        cls.data = cls.root / "data"
+        for part in ["images", "labels"]:
+            (cls.data / part).mkdir(parents=True)
+            for case in CASES:
+                shutil.copy(DATA / part / f"{case}.nii.gz", cls.data / part)
+        result = run(PROGRAM, "plan", cls.data, *SMALL)
+        assert result.returncode == 0, result.stderr
+        cls.model = cls.root / "model"
+        result = cls.train(cls.model)
+        assert result.returncode == 0, result.stderr
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    @classmethod
+    def train(cls, out, *more, **options):
+        return run(PROGRAM, "train", cls.data, *SHORT, "--out", out, *more, timeout=600, **options)
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.dir = pathlib.Path(scratch.name)
+
+    def predict(self, *arguments):
+        return run(PROGRAM, "predict", "--model", self.model, *arguments, timeout=300)
+
+    # ---- plan
+    def test_a_plan_says_what_fits(self):
+        result = run(PROGRAM, "plan", self.data, "--patch", "64,64,64", "--memory", "50MB", "-o", self.dir / "p.json")
+        self.assert_fails(result, 7, "the largest that fits is")
+        self.assertFalse((self.dir / "p.json").exists())
+
+    def test_a_bad_case_is_named(self):
+        data = self.dir / "data"
+        shutil.copytree(self.data, data)
+        shutil.copy(data / "labels" / f"{CASES[1]}.nii.gz", data / "labels" / f"{CASES[0]}.nii.gz")
+        self.assert_fails(run(PROGRAM, "plan", data), 3, CASES[0], "other voxels")
+
+    def test_a_folder_that_is_no_data_set_is_refused(self):
+        self.assert_fails(run(PROGRAM, "plan", self.dir), 3, "no data set")
+
+    # ---- train
+    def test_a_run_leaves_what_it_promises(self):
+        for name in ["metrics.jsonl", "report.html", "summary.json", "config.toml", "final/model.safetensors", "final/plan.json",
+                     "final/network.json", "final/templates.h5", "best/model.safetensors"]:
+            self.assertTrue((self.model / name).exists(), name)
+        result = json.loads((self.model / "summary.json").read_text())["result"]
+        self.assertEqual(result["steps"], 6)
+        self.assertEqual(result["training_cases"], 4)
+        self.assertEqual(len(result["validation"]), 1)
+
+    def test_two_runs_are_equal(self):
+        self.assert_works(self.train(self.dir / "again"))
+        self.assertEqual(losses(self.dir / "again"), losses(self.model))
+        self.assertEqual(digest(self.dir / "again/final/model.safetensors"), digest(self.model / "final/model.safetensors"))
+
+    def test_a_stopped_run_continues_to_the_same_bits(self):
+        out = self.dir / "stopped"
+        process = subprocess.Popen([str(PROGRAM), "train", str(self.data), *SHORT, "--out", str(out)],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        deadline = time.time() + 300
+        while time.time() < deadline and process.poll() is None:
+            if (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").read_text().count("\n") >= 1:
+                process.send_signal(signal.SIGUSR1)
+                break
+            time.sleep(0.02)
+        error = process.communicate(timeout=300)[1]
+        self.assertEqual(process.returncode, 75, error)
+        self.assert_works(self.train(out, "--resume"))
+        self.assertEqual(losses(out), losses(self.model))
+        self.assertEqual(digest(out / "final/model.safetensors"), digest(self.model / "final/model.safetensors"))
+
+    def test_two_ranks_take_both_halves_of_a_batch(self):
+        # One step of two ranks with one patch each is one step of a batch of two: the same samples, gradients averaged.
+        plan = json.loads((self.data / "plan.json").read_text())
+        plan["batch"] = 1
+        (self.dir / "one.json").write_text(json.dumps(plan))
+        short = ["--epochs", "1", "--iterations", "1", "--no-progress", "--log-every", "1"]
+        two = run(PROGRAM, "train", self.data, *short, "--plan", self.dir / "one.json", "--ranks", "2", "--threads", "1",
+                  "--out", self.dir / "two", timeout=600)
+        self.assert_works(two)
+        self.assert_works(run(PROGRAM, "train", self.data, *short, "--out", self.dir / "one", timeout=600))
+        norm = lambda name: json.loads((self.dir / name / "metrics.jsonl").read_text().splitlines()[-1])["grad_norm"]
+        self.assertAlmostEqual(norm("two") / norm("one"), 1, places=4)
+
+    def test_a_network_without_template_trains_and_predicts(self):
+        self.assert_works(self.train(self.dir / "unet", "--attention", "off"))
+        result = run(PROGRAM, "predict", "--model", self.dir / "unet", self.data / "images" / f"{CASES[0]}.nii.gz", "--out",
+                     self.dir / "out", "--json", timeout=300)
+        self.assertEqual(self.json_of(result)["cases"][0]["templates"], [])
+
+    def test_no_out_no_run(self):
+        self.assert_fails(run(PROGRAM, "train", self.data), 2, "--out")
+
+    # ---- predict
+    def test_labels_lie_on_the_image(self):
+        image = self.data / "images" / f"{CASES[0]}.nii.gz"
+        self.assert_works(self.predict(image, "--out", self.dir / "out"))
+        shape, form, voxels = nifti(self.dir / "out" / f"{CASES[0]}.nii.gz")
+        image_shape, image_form, _ = nifti(image)
+        self.assertEqual((shape, form), (image_shape, image_form))
+        self.assertLessEqual(set(voxels), {0, 1, 2})
+
+    def test_a_dicom_series_becomes_a_segmentation(self):
+        self.assert_works(self.predict(SERIES, "--format", "dicom-seg", "--out", self.dir / "out"))
+        shown = self.assert_works(run(PROGRAM, "inspect", self.dir / "out" / "mr_dicom.dcm"))
+        self.assertIn("DICOM segmentation", shown)
+
+    def test_finished_cases_are_kept_and_shards_divide_the_rest(self):
+        out = self.dir / "out"
+        images = self.data / "images"
+        first = self.json_of(self.predict(images, "--out", out, "--shard", "1/2", "--json"))
+        self.assertEqual(len(first["cases"]), 3)
+        everything = self.json_of(self.predict(images, "--out", out, "--json"))
+        self.assertEqual([c["kept"] for c in everything["cases"]], [True, False, True, False, True])
+
+    def test_one_bad_file_does_not_stop_the_others(self):
+        folder = self.dir / "in"
+        folder.mkdir()
+        good = self.data / "images" / f"{CASES[0]}.nii.gz"
+        shutil.copy(good, folder)
+        (folder / "cut.nii.gz").write_bytes(good.read_bytes()[:2000])
+        result = self.predict(folder, "--out", self.dir / "out")
+        self.assertEqual(result.returncode, 4, result.stderr)
+        failures = json.loads((self.dir / "out" / "failures.json").read_text())["failures"]
+        self.assertEqual([f["case"] for f in failures], ["cut"])
+        self.assertTrue((self.dir / "out" / f"{CASES[0]}.nii.gz").exists())
+        only_bad = self.predict(folder / "cut.nii.gz", "--out", self.dir / "none")
+        self.assert_fails(only_bad, 3, "cut.nii.gz")
+
+    def test_own_templates_and_ensembles(self):
+        image, label = self.data / "images", self.data / "labels"
+        pairs = [f"{image}/{c}.nii.gz:{label}/{c}.nii.gz" for c in CASES[1:3]]
+        for ensemble in ["tokens", "logits"]:
+            result = self.predict(image / f"{CASES[0]}.nii.gz", "--template", ",".join(pairs), "--ensemble", ensemble, "--tta", "0",
+                                  "--out", self.dir / ensemble, "--json")
+            self.assertEqual(sorted(self.json_of(result)["cases"][0]["templates"]), CASES[1:3])
+
+    def test_every_alignment_and_choice_predicts(self):
+        image = self.data / "images" / f"{CASES[0]}.nii.gz"
+        for n, options in enumerate([["--align", "global"], ["--align", "search"], ["--select", "nearest", "--templates", "3"],
+                                     ["--select", "random"], ["--select", "fixed", "--fixed", CASES[2]], ["--largest"]]):
+            self.assert_works(self.predict(image, "--out", self.dir / str(n), *options))
+
+    def test_a_case_is_never_its_own_template(self):
+        result = self.predict(self.data / "images" / f"{CASES[2]}.nii.gz", "--select", "fixed", "--fixed", CASES[2], "--out",
+                              self.dir / "out")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("no template", result.stderr)
+
+    def test_identity_gives_back_the_labels(self):
+        # Through canonical axes and cutting and back: the label map as image, turned by permuted and flipped axes.
+        for case in CASES[:2]:
+            path = self.data / "labels" / f"{case}.nii.gz"
+            self.assert_works(run(PROGRAM, "predict", "--model", "identity", path, "--out", self.dir / "out"))
+            shape, form, voxels = nifti(self.dir / "out" / f"{case}.nii.gz")
+            label_shape, label_form, label_voxels = nifti(path)
+            if case == "hippocampus_003":  # stored as float32
+                label_voxels = bytes(int(v) for v in struct.unpack(f"<{len(label_voxels) // 4}f", label_voxels))
+            self.assertEqual((shape, form, voxels), (label_shape, label_form, label_voxels))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,34 @@
+#include "siamese-seg/commands.h"
+
+namespace orchard::siamese_seg {
+
+void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
+  program.Add<segment::SegmentTrainOptions>(
+      {.name = "train",
+       .summary = "trains a network on pairs of an image and a labelled example",
+       .example =
+           "siamese-seg train data/hippocampus --config configs/siamese-seg/quick.toml --out "
+           "runs/hippocampus",
+       .details =
+           "The run directory's folder final is all that predict needs. --attention off "
+           "trains the same U-Net\n"
+           "without a template. Stopped by SIGTERM or SIGUSR1, it leaves with 75 and goes on "
+           "with --resume."},
+      runs.train);
+  program.Add<segment::PredictOptions>(
+      {.name = "predict",
+       .summary = "segments NIfTI files and DICOM series",
+       .example = "siamese-seg predict --model runs/hippocampus data/medical/mr_dicom --out "
+                  "runs/segmented",
+       .details = "Finished cases are left alone unless --force. Cases that fail are listed in "
+                  "failures.json and end\n"
+                  "with exit code 4, the others are done. Nothing here is a medical device."},
+      runs.predict);
+  program.Add<segment::BenchOptions>(
+      {.name = "bench",
+       .summary = "times a kernel against the same mathematics from LibTorch's operations",
+       .example = "siamese-seg bench attention --tokens 4096"},
+      runs.bench);
+}
+
+}  // namespace orchard::siamese_seg

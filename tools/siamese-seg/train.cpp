@@ -1,0 +1,112 @@
+// siamese-seg train.
+#include "segment/train.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/logging.h"
+#include "base/number_format.h"
+#include "base/signals.h"
+#include "comm/launch.h"
+#include "segment/planner.h"
+#include "siamese-seg/tensor_commands.h"
+
+namespace orchard::siamese_seg {
+namespace {
+
+run::RunInfo MakeRunInfo(const segment::SegmentTrainOptions& options, const cli::Context& context) {
+  run::RunInfo info;
+  info.program = context.program;
+  info.command = context.command;
+  info.arguments = context.arguments;
+  info.config_toml = context.config_toml;
+  info.threads = context.common.Threads();
+  info.trace = options.run.trace;
+  return info;
+}
+
+// The plan that was named, or that lies in the data set, or a new one of the training cases.
+segment::Plan PlanFor(const segment::SegmentTrainOptions& options, const segment::Dataset& dataset,
+                      const cli::Context& context) {
+  if (options.data.plan) return segment::ReadPlan(*options.data.plan);
+  const std::filesystem::path beside = options.data.path / "plan.json";
+  if (std::filesystem::exists(beside)) return segment::ReadPlan(beside);
+  segment::Dataset training = dataset;
+  const segment::Split split =
+      segment::ChooseSplit(options.data, dataset, static_cast<uint64_t>(context.common.seed));
+  training.cases.clear();
+  for (const size_t n : split.training) training.cases.push_back(dataset.cases[n]);
+  segment::PlanOptions plan;
+  plan.data = options.data.path;
+  return segment::MakePlan(training, segment::TakeFingerprint(training, context.common.Threads()),
+                           plan);
+}
+
+void Print(const segment::SegmentTrainResult& r, const segment::Plan& plan) {
+  fmt::print("{} steps on {} cases in {} ({} of processor), {} parameters\n", r.steps,
+             r.training_cases, FormatDuration(r.train_seconds), FormatDuration(r.cpu_seconds),
+             FormatInteger(r.parameters));
+  if (!r.cases.empty()) {
+    fmt::print("mean foreground Dice {:.4f} on {} validation cases (", r.MeanDice(plan.classes()),
+               r.cases.size());
+    const std::vector<double> dice = r.ClassDice(plan.classes());
+    for (size_t c = 0; c < dice.size(); ++c)
+      fmt::print("{}{} {:.4f}", c == 0 ? "" : ", ", plan.labels[c].name, dice[c]);
+    fmt::print(")\n");
+  }
+  fmt::print("{}\n", r.final.string());
+}
+
+}  // namespace
+
+int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& context) {
+  if (!context.common.dry_run && !context.common.out) {
+    throw UsageError("a run directory is needed", "--out", "name one, e.g. --out runs/hippocampus");
+  }
+  if (context.common.device != "auto" && context.common.device != "cpu") {
+    throw UsageError("siamese-seg trains on the CPU only, so far", "--device");
+  }
+  const segment::Dataset dataset = segment::FindDataset(options.data.path);
+  for (const std::string& warning : dataset.warnings) LogWarning(warning);
+  const segment::Plan plan = PlanFor(options, dataset, context);
+  if (plan.labels != dataset.labels || plan.channels.size() != dataset.channels.size()) {
+    throw UsageError("the plan is of a data set with other labels or channels", "--plan");
+  }
+  if (context.common.dry_run) {
+    fmt::print("{}\n", segment::ToJson(plan).dump(context.common.json ? -1 : 2));
+    return 0;
+  }
+  const segment::TrainSetting setting = {
+      .seed = static_cast<uint64_t>(context.common.seed),
+      .threads = context.common.Threads(),
+      .progress = !context.common.no_progress && !context.common.quiet};
+  const StopSignals signals;
+  segment::SegmentTrainResult result;
+  bool speaks = false;  // rank 0 of an MPI job, or the only one
+  comm::RunRanks({options.run.ranks}, [&](comm::Communicator& ranks) {
+    if (ranks.rank() > 0) {
+      segment::TrainSegmentation(options, setting, dataset, plan, ranks, nullptr);
+      return;
+    }
+    speaks = true;
+    run::RunDir directory(*context.common.out, MakeRunInfo(options, context),
+                          run::WhenExisting(context.common.force, context.common.resume));
+    directory.Record([&] {
+      result = segment::TrainSegmentation(options, setting, dataset, plan, ranks, &directory);
+      directory.WriteReport(segment::MakeTrainReport(
+          result, plan, directory.path() / "metrics.jsonl", context.config_toml));
+      return nlohmann::json(segment::ToJson(result, plan));
+    });
+  });
+  if (!speaks) return 0;
+  if (context.common.json) {
+    fmt::print("{}\n", segment::ToJson(result, plan).dump());
+  } else {
+    Print(result, plan);
+  }
+  return 0;
+}
+
+}  // namespace orchard::siamese_seg
