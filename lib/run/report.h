@@ -71,6 +71,7 @@ struct Chart {
   std::string title;
   Axis x, y;
   std::vector<std::string> categories;  // of bars: one per value
+  bool stacked = false;                 // bars: series on top of each other, parts of a whole
   std::vector<Series> series;
   std::string caption;
 };

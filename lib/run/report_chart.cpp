@@ -120,6 +120,7 @@ std::string ChartJson(const Chart& chart) {
                        {"y", AxisJson(chart.y)},
                        {"categories", chart.categories},
                        {"series", ordered_json::array()}};
+  if (chart.stacked) json["stacked"] = true;
   for (const Series& series : chart.series) {
     const auto indices = chart.kind == Chart::Kind::kLine ? Thinned(series, chart.x.logarithmic)
                                                           : All(series.y.size());

@@ -44,6 +44,7 @@ const run::Axis kAccuracy = {.title = "test accuracy of the averaged model"};
 run::Chart TimeChart(const std::vector<NamedRun>& runs) {
   run::Chart chart;
   chart.kind = run::Chart::Kind::kBar;
+  chart.stacked = true;
   chart.title = "Time of a step";
   chart.x.title = "run";
   chart.y = {.title = "time", .unit = "ms"};

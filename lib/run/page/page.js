@@ -177,7 +177,10 @@
     return {
       responsive: true, maintainAspectRatio: false, animation: false,
       interaction: data.kind === "scatter" ? { mode: "nearest", intersect: true } : { mode: bars ? "index" : "nearest", axis: "x", intersect: false },
-      scales: { x: scale(data.x, data.x.log, bars, data.categories.length <= 16), y: { ...scale(data.y, data.y.log, false), ...reach(data), beginAtZero: bars && !data.y.log } },
+      scales: {
+        x: { ...scale(data.x, data.x.log, bars, data.categories.length <= 16), stacked: !!data.stacked },
+        y: { ...scale(data.y, data.y.log, false), ...reach(data), beginAtZero: bars && !data.y.log, stacked: !!data.stacked },
+      },
       plugins: {
         legend: {
           display: named, position: "top", align: "start",

@@ -58,6 +58,16 @@ Chart GradientChart() {
   return chart;
 }
 
+Chart ShareChart() {
+  return {.kind = Chart::Kind::kBar,
+          .title = "Time of a step",
+          .x = {"method", ""},
+          .y = {"time", "ms"},
+          .categories = {"dense", "64 times less"},
+          .stacked = true,
+          .series = {{.name = "compute", .y = {10, 10}}, {.name = "wire", .y = {250, 4}}}};
+}
+
 Chart SpeedChart() {
   return {.kind = Chart::Kind::kBar,
           .title = "Time to expand a 2 GB checkpoint",
@@ -162,7 +172,7 @@ Report ExampleReport() {
           "Every curve is the mean of three seeds with the same data order.")
       .AddChart(LossChart())
       .AddChart(GradientChart());
-  report.AddSection("Speed").AddChart(SpeedChart());
+  report.AddSection("Speed").AddChart(SpeedChart()).AddChart(ShareChart());
   report.AddSection("Exactness").AddTable(TensorTable()).AddChart(SizeChart());
   report.AddPicture(Picture(), "image/bmp", "A field of blue and orange waves",
                     "Copy divergence over layers (rows) and steps (columns).");

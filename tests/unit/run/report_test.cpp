@@ -178,6 +178,14 @@ TEST(ReportChart, TableHasAColumnPerSeriesWhereTheyShareTheirX) {
   EXPECT_LE(ChartTable(Line(100000), 200).rows.size(), 200u);
 }
 
+TEST(ReportChart, SaysWhichBarsStandOnEachOther) {
+  Chart chart = {
+      .kind = Chart::Kind::kBar, .categories = {"a"}, .series = {{.y = {1}}, {.y = {2}}}};
+  EXPECT_FALSE(json::parse(ChartJson(chart)).contains("stacked"));
+  chart.stacked = true;
+  EXPECT_EQ(json::parse(ChartJson(chart))["stacked"], true);
+}
+
 TEST(ReportChart, RefusesLengthsThatDisagree) {
   Chart chart = Line(5);
   chart.series[0].low = {1, 2};
