@@ -48,6 +48,33 @@ std::string OperatorTooLarge(const Problem& problem) {
                      FormatBytes(static_cast<uint64_t>(*largest)), Limit(most_memory));
 }
 
+// The largest operators on device d, as many as together are what it lacks: parameters, outputs and
+// scratch. "'a' (1.20 GB), 'b' (300 MB) and 4 more".
+std::string WhatDoesNotFit(const Problem& problem, const Evaluated& placement, int32_t d) {
+  constexpr size_t kNamed = 3;
+  std::vector<int64_t> bytes(problem.sizes.temp);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] += problem.sizes.perm[i];
+  for (const MemorySizes::Buffer& buffer : problem.sizes.buffers) bytes[buffer.op] += buffer.bytes;
+  std::vector<int32_t> ops;
+  for (int32_t i = 0; i < problem.ops.size(); ++i) {
+    if (placement.schedule.device[i] == d && bytes[i] > 0) ops.push_back(i);
+  }
+  std::stable_sort(ops.begin(), ops.end(),
+                   [&](int32_t a, int32_t b) { return bytes[a] > bytes[b]; });
+  int64_t lacks = placement.memory.peak[d] - problem.cluster.devices[d].memory;
+  std::string names;
+  size_t count = 0;
+  for (; count < ops.size() && lacks > 0; ++count) {
+    lacks -= bytes[ops[count]];
+    if (count >= kNamed) continue;
+    names += fmt::format("{}'{}' ({})", count == 0 ? "" : ", ",
+                         io::Printable(problem.graph.ops[ops[count]].name, 60),
+                         FormatBytes(static_cast<uint64_t>(bytes[ops[count]])));
+  }
+  if (count > kNamed) names += fmt::format(" and {} more", count - kNamed);
+  return names;
+}
+
 }  // namespace
 
 std::optional<int64_t> LimitThatWorks(const std::vector<Member>& members) {
@@ -62,15 +89,17 @@ std::optional<int64_t> LimitThatWorks(const std::vector<Member>& members) {
 }
 
 void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
-                     std::optional<int64_t> smallest, bool offload) {
-  if (!smallest) smallest = LimitThatWorks(members);
+                     const LimitsToTell& limits) {
+  const Problem& tightest = limits.tightest ? *limits.tightest : problem;
+  const std::optional<int64_t> smallest =
+      limits.smallest ? limits.smallest : LimitThatWorks(members);
   const Member* closest = nullptr;
   for (const Member& member : members) {
     if (!member.placed) continue;
     if (!closest || Better(member, *closest)) closest = &member;
   }
   std::string what = "no placement fits the devices' memory";
-  const std::string group = offload ? OperatorTooLarge(problem) : GroupTooLarge(problem);
+  const std::string group = limits.offload ? OperatorTooLarge(tightest) : GroupTooLarge(tightest);
   if (!group.empty()) what += ": " + group;
   if (closest) {
     std::string devices;
@@ -81,6 +110,11 @@ void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
       devices += fmt::format("{}{} needs {} of {}", devices.empty() ? "" : ", ",
                              io::Printable(device.name, 40),
                              FormatBytes(static_cast<uint64_t>(peak)), Limit(device.memory));
+      if (closest->result.schedule.device.size() == static_cast<size_t>(problem.ops.size())) {
+        devices += fmt::format(", too much by {}: {}",
+                               FormatBytes(static_cast<uint64_t>(peak - device.memory)),
+                               WhatDoesNotFit(problem, closest->result, d));
+      }
     }
     what += fmt::format("; the closest ({}): {}", closest->name, devices);
   }
@@ -89,7 +123,8 @@ void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
     remedy = fmt::format(
         "no equal limit below {} bytes can work, the smallest equal limit found to work is {} ({} "
         "bytes)",
-        offload ? LeastOffloadedLimit(problem) : LeastLimit(problem),
+        limits.least.value_or(limits.offload ? LeastOffloadedLimit(tightest)
+                                             : LeastLimit(tightest)),
         FormatBytes(static_cast<uint64_t>(*smallest)), *smallest);
   }
   throw ImpossibleError(what, "", remedy);

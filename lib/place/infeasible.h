@@ -14,10 +14,19 @@ namespace orchard::place {
 std::optional<int64_t> LimitThatWorks(const std::vector<Member>& members);
 
 // Throws ImpossibleError: the group that no device can hold if there is one, by how much the
-// closest of `members` overruns which devices, and the smallest equal limit that was found to work
-// (without one: LimitThatWorks). With `offload` parameters may live on the host.
+// What is known about equal limits where nothing fits.
+struct LimitsToTell {
+  std::optional<int64_t> smallest;  // found to work; without one: LimitThatWorks
+  std::optional<int64_t> least;     // that none can undercut; without one: that of the problem
+  bool offload = false;             // parameters may live on the host
+  // Where some members have other operators: the problem that needs least memory.
+  const Problem* tightest = nullptr;
+};
+
+// Throws ImpossibleError: the group that no device can hold if there is one, by how much the
+// closest of `members` overruns which devices, the largest operators there that make up for it,
+// and `limits`. `problem` is that of the closest.
 [[noreturn]] void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
-                                  std::optional<int64_t> smallest = std::nullopt,
-                                  bool offload = false);
+                                  const LimitsToTell& limits = {});
 
 }  // namespace orchard::place

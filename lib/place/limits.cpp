@@ -9,7 +9,9 @@
 #include "base/error.h"
 #include "base/number_format.h"
 #include "base/thread_pool.h"
+#include "place/microbatches.h"
 #include "place/offload.h"
+#include "place/place_training.h"
 #include "place/planner.h"
 #include "place/recipe.h"
 
@@ -18,7 +20,9 @@ namespace {
 
 constexpr double kQuickPrecision = 0.02, kPrecision = 0.01;
 
-bool QuickFits(const Problem& problem, const PlaceOptions& options, const SearchContext& context) {
+// What the fast methods make of a problem.
+std::vector<Member> QuickMembers(const Problem& problem, const PlaceOptions& options,
+                                 const SearchContext& context) {
   PlaceOptions quick = options;
   quick.lp = LpSolver::kNone;
   std::vector<Recipe> recipes;
@@ -33,8 +37,17 @@ bool QuickFits(const Problem& problem, const PlaceOptions& options, const Search
   ThreadPool(std::max(1, context.threads))
       .ForEach(static_cast<int64_t>(recipes.size()),
                [&](int64_t k) { members[k] = planner.Run(recipes[k]); });
-  if (std::any_of(members.begin(), members.end(), [](const Member& m) { return m.usable(); }))
-    return true;
+  return members;
+}
+
+bool AnyUsable(const std::vector<Member>& members) {
+  return std::any_of(members.begin(), members.end(),
+                     [](const Member& member) { return member.usable(); });
+}
+
+bool QuickFits(const Problem& problem, const PlaceOptions& options, const SearchContext& context) {
+  const std::vector<Member> members = QuickMembers(problem, options, context);
+  if (AnyUsable(members)) return true;
   if (options.offload == Offload::kOff) return false;
   // Those that placing tries whatever else there is.
   for (Algorithm algorithm : {Algorithm::kSingle, Algorithm::kMemorySplit}) {
@@ -43,6 +56,50 @@ bool QuickFits(const Problem& problem, const PlaceOptions& options, const Search
   }
   return false;
 }
+
+// The steps of a forward graph with the numbers of micro-batches that the options name, made once
+// for many limits.
+class Steps {
+ public:
+  Steps(const Graph& forward, const PlaceOptions& options)
+      : options_(options), whole_(MakeStep(forward, options, 1)) {
+    for (int32_t count : options.training.MicrobatchCounts())
+      steps_.push_back(count == 1 ? whole_ : MakeStep(forward, options, count));
+  }
+
+  int64_t Least(const Cluster& cluster) const {
+    int64_t least = INT64_MAX;
+    for (const auto& step : steps_) {
+      const Problem problem = StepProblem(*step, cluster, options_);
+      const bool offload = options_.offload == Offload::kAuto;
+      least = std::min(least, offload ? LeastOffloadedLimit(problem) : LeastLimit(problem));
+    }
+    return least;
+  }
+
+  bool QuickFits(const Cluster& cluster, const SearchContext& context) const {
+    const Problem single = StepProblem(*whole_, cluster, options_);
+    const std::vector<Member> members = QuickMembers(single, options_, context);
+    std::vector<StepCandidate> candidates;  // made when the first of several is tried
+    for (const auto& step : steps_) {
+      if (step == whole_) {
+        if (AnyUsable(members)) return true;
+        continue;
+      }
+      if (candidates.empty()) candidates = StepCandidates(single, members, /*portfolio=*/true);
+      if (AnyUsable(RunPipelined(StepProblem(*step, cluster, options_), candidates,
+                                 options_.training.schedule, context.threads)
+                        .best))
+        return true;
+    }
+    return false;
+  }
+
+ private:
+  const PlaceOptions& options_;
+  std::shared_ptr<const Graph> whole_;
+  std::vector<std::shared_ptr<const Graph>> steps_;
+};
 
 int64_t PeakOf(const Member& member) {
   const auto& peak = member.result.memory.peak;
@@ -112,10 +169,33 @@ int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options,
   });
 }
 
+int64_t LeastTrainingLimit(const Graph& forward, const Cluster& cluster,
+                           const PlaceOptions& options) {
+  return Steps(forward, options).Least(cluster);
+}
+
+int64_t SmallestTrainingLimit(const Graph& forward, const Cluster& cluster,
+                              const PlaceOptions& options, const SearchContext& context,
+                              int64_t works) {
+  const Steps steps(forward, options);
+  SearchContext quiet = context;
+  quiet.progress = {};
+  quiet.file = nullptr;
+  const int64_t quick =
+      BisectLimit(steps.Least(cluster), works, kQuickPrecision,
+                  [&](int64_t limit) { return steps.QuickFits(WithLimit(cluster, limit), quiet); });
+  if (quick == works) return works;
+  // `auto` runs several micro-batches with the best placements of one only, which may leave out the
+  // one that fits.
+  const TrainingPlan plan = SearchTraining(forward, WithLimit(cluster, quick), options, quiet);
+  return plan.result.best.usable() ? quick : works;
+}
+
 LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
                        int count, const SearchContext& context) {
   LimitSweep sweep;
   std::vector<LimitPoint> known;  // all placements that were found
+  const bool training = options.training.step == Step::kTraining;
   const auto problem_at = [&](int64_t limit) {
     return Problem(graph, WithLimit(cluster, limit),
                    {options.mode, options.optimizer, options.allocator_rounding},
@@ -125,10 +205,12 @@ LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOp
   quiet.progress = {};
   int64_t placed = 0;
   const auto place = [&](int64_t limit) {
-    const Problem problem = problem_at(limit);
-    const Member best = Search(problem, options, quiet).best;
+    const Member best =
+        training ? SearchTraining(graph, WithLimit(cluster, limit), options, quiet).result.best
+                 : Search(problem_at(limit), options, quiet).best;
     const Time makespan = best.result.schedule.makespan;
-    if (best.usable()) known.push_back({limit, makespan, PeakOf(best), best.name});
+    if (best.usable())
+      known.push_back({limit, makespan, PeakOf(best), best.name, best.microbatches, best.pipeline});
     ++placed;
     if (context.progress) {
       context.progress(
@@ -139,7 +221,8 @@ LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOp
     }
     return best.usable();
   };
-  sweep.least = LeastLimit(problem_at(INT64_MAX));
+  sweep.least =
+      training ? LeastTrainingLimit(graph, cluster, options) : LeastLimit(problem_at(INT64_MAX));
   if (!place(INT64_MAX)) throw ImpossibleError("no placement fits devices without a limit", "");
   const int64_t needed = known.front().peak;  // by the fastest placement that was found
   sweep.smallest = BisectLimit(sweep.least, needed, kPrecision, place);
@@ -158,7 +241,9 @@ LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOp
     for (const LimitPoint& point : known) {
       if (point.peak <= limit && (!best || point.makespan < best->makespan)) best = &point;
     }
-    if (best) sweep.points.push_back({limit, best->makespan, best->peak, best->method});
+    if (!best) continue;
+    sweep.points.push_back(*best);
+    sweep.points.back().limit = limit;
   }
   return sweep;
 }

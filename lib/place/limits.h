@@ -33,12 +33,25 @@ int64_t BisectLimit(int64_t least, int64_t works, double precision,
 // The same devices, all with this much memory.
 Cluster WithLimit(const Cluster& cluster, int64_t limit);
 
+// As LeastLimit, for the training step of `forward`, with any of the numbers of micro-batches that
+// `options` names.
+int64_t LeastTrainingLimit(const Graph& forward, const Cluster& cluster,
+                           const PlaceOptions& options);
+
+// As SmallestQuickLimit, for the training step: fast methods and splits into stages, with each
+// number of micro-batches, without recomputation. Placing with `auto` and that limit succeeds.
+int64_t SmallestTrainingLimit(const Graph& forward, const Cluster& cluster,
+                              const PlaceOptions& options, const SearchContext& context,
+                              int64_t works);
+
 // What is possible at one limit.
 struct LimitPoint {
   int64_t limit = 0;  // of every device
   Time makespan = 0;  // of the best placement that was found to fit
   int64_t peak = 0;   // of its fullest device
   std::string method;
+  int32_t microbatches = 1;  // of a training step
+  std::string pipeline;      // of several: "gpipe", "1f1b" or "refined"
 };
 
 struct LimitSweep {
@@ -48,8 +61,9 @@ struct LimitSweep {
 };
 
 // Bisects equal limits with all of `auto` to the smallest (to 1 %), then places at `count` limits
-// between it and the one that no longer binds. Throws ImpossibleError when not even unlimited
-// devices do.
+// between it and the one that no longer binds. With Step::kTraining, training steps of `graph` with
+// the micro-batches, schedules and recomputation of `options`. Throws ImpossibleError when not even
+// unlimited devices do.
 LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
                        int count, const SearchContext& context = {});
 

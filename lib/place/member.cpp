@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <tuple>
 
 namespace orchard::place {
@@ -21,6 +23,12 @@ run::Numbers NumbersOf(const Member& member) {
                           {"plan_seconds", member.plan_seconds},
                           {"published_makespan_ns", static_cast<double>(member.published_makespan)},
                           {"lp_objective_us", member.lp_objective_us}};
+  if (member.microbatches > 1) {
+    numbers["microbatches"] = member.microbatches;
+    for (size_t p = 0; p < std::size(kPipelineNames); ++p) {
+      if (member.pipeline == kPipelineNames[p].name) numbers["pipeline"] = static_cast<double>(p);
+    }
+  }
   const std::vector<int64_t>& peak = member.result.memory.peak;
   for (size_t d = 0; d < peak.size(); ++d)
     numbers[fmt::format("peak_bytes_{:05}", d)] = static_cast<double>(peak[d]);
@@ -43,11 +51,21 @@ Member MemberOf(const std::string& name, Algorithm algorithm, const run::Numbers
   member.plan_seconds = at("plan_seconds");
   member.published_makespan = static_cast<Time>(at("published_makespan_ns"));
   member.lp_objective_us = at("lp_objective_us");
+  member.microbatches = static_cast<int32_t>(std::max(1.0, at("microbatches")));
+  if (member.microbatches > 1) {
+    member.pipeline = kPipelineNames[static_cast<size_t>(at("pipeline"))].name;
+    member.name = PipelinedName(name, member.microbatches, member.pipeline);
+  }
   for (const auto& [key, value] : numbers) {
     if (key.starts_with("peak_bytes_"))
       member.result.memory.peak.push_back(static_cast<int64_t>(value));
   }
   return member;
+}
+
+std::string PipelinedName(const std::string& name, int32_t microbatches,
+                          const std::string& pipeline) {
+  return fmt::format("{}, {} micro-batches, {}", name, microbatches, pipeline);
 }
 
 void CountBytes(const Problem& problem, Member& member) {

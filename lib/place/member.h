@@ -18,7 +18,8 @@ struct Member {
   bool placed = true;            // else it ran out of memory while planning
   Evaluated result;              // of the placement, where there is one
   int64_t sent_bytes = 0;        // by all transfers
-  std::string pipeline;          // of several micro-batches: "gpipe" or "1f1b"
+  int32_t microbatches = 1;      // of a training step; 0: a mean over several numbers
+  std::string pipeline;          // of several micro-batches: "gpipe", "1f1b" or "refined"
   double seconds = 0;            // of planning and simulation
   double plan_seconds = 0;       // of planning alone, favourites included, grouping and fusion not
   Time published_makespan = -1;  // by the official simulator, with `compat`
@@ -36,6 +37,10 @@ bool Better(const Member& a, const Member& b);
 // alone.
 run::Numbers NumbersOf(const Member& member);
 Member MemberOf(const std::string& name, Algorithm algorithm, const run::Numbers& numbers);
+
+// "m-etf, coplace, 8 micro-batches, 1f1b".
+std::string PipelinedName(const std::string& name, int32_t microbatches,
+                          const std::string& pipeline);
 
 // Fills `sent_bytes` from the schedule.
 void CountBytes(const Problem& problem, Member& member);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "place/exhaustive.h"
 #include "place/levels.h"
+#include "place/pipeline_order.h"
 
 namespace orchard::place {
 namespace {
@@ -57,9 +58,13 @@ class PlacementProgramme {
     const int64_t n = tasks_.size(), most = max_rows / (2 * devices_);
     if (static_cast<int64_t>(tasks_.edges.size()) > most || n > most) return false;
     const Reachability paths(tasks_);
+    update_ = Updates(problem_.graph);
+    local_.assign(n, 1);
+    for (const Edge& edge : tasks_.edges)
+      if (tasks_.group[edge.src] != tasks_.group[edge.dst]) local_[edge.dst] = 0;
     for (int32_t i = 0; i < n; ++i) {
       for (int32_t j = i + 1; j < n; ++j) {
-        if (!paths.Joined(i, j)) pairs_.push_back({i, j});
+        if (!paths.Joined(i, j)) pairs_.push_back({i, j, GivenOrder(i, j)});
         if (static_cast<int64_t>(pairs_.size()) > most) return false;
       }
     }
@@ -116,6 +121,28 @@ class PlacementProgramme {
   }
 
  private:
+  // Of two tasks: what is known of their order, should they share a device.
+  enum class Order : uint8_t { kFree, kBefore, kAfter };
+  struct Pair {
+    int32_t i, j;
+    Order order;
+  };
+
+  Order GivenOrder(int32_t i, int32_t j) const {
+    if (update_.empty() || !(update_[i] || update_[j])) return Order::kFree;
+    if (!update_[i]) return Order::kBefore;
+    if (!update_[j]) return Order::kAfter;
+    if (!local_[i] || !local_[j]) return Order::kFree;
+    return StartsBefore(i, j) ? Order::kBefore : Order::kAfter;
+  }
+
+  // In the incumbent.
+  bool StartsBefore(int32_t i, int32_t j) const {
+    const Schedule& schedule = incumbent_.schedule;
+    return std::pair(schedule.start[i], schedule.end[i]) <=
+           std::pair(schedule.start[j], schedule.end[j]);
+  }
+
   static double kHighsInf() { return 1e30; }
   HighsInt On(int32_t task, int32_t d) const { return tasks_.group[task] * devices_ + d; }
   double Scaled(Time time) const { return static_cast<double>(time) * scale_; }
@@ -140,7 +167,11 @@ class PlacementProgramme {
     cross_ = static_cast<HighsInt>(cost_.size());
     for (size_t e = 0; e < tasks_.edges.size(); ++e) Column(0, 1, true);
     before_ = static_cast<HighsInt>(cost_.size());
-    for (size_t p = 0; p < pairs_.size(); ++p) Column(0, 1, true);
+    for (const Pair& pair : pairs_) {
+      const bool given = pair.order != Order::kFree;
+      const double first = pair.order == Order::kBefore ? 1 : 0;
+      Column(given ? first : 0, given ? first : 1, true);
+    }
     start_ = static_cast<HighsInt>(cost_.size());
     for (int32_t i = 0; i < tasks_.size(); ++i) Column(0, kScaledMakespan, false);
     makespan_ = Column(0, kScaledMakespan * (1 + kTolerance), false);
@@ -248,7 +279,7 @@ class PlacementProgramme {
   void OrderRows() {
     const double big = kScaledMakespan;
     for (size_t p = 0; p < pairs_.size(); ++p) {
-      const auto [i, j] = pairs_[p];
+      const auto& [i, j, order] = pairs_[p];
       const auto o = before_ + static_cast<HighsInt>(p);
       for (int32_t d = 0; d < devices_; ++d) {
         Begin();  // s_j - s_i - w_i - B (o + a_id + a_jd) >= -3 B
@@ -293,9 +324,9 @@ class PlacementProgramme {
       first_[cross_ + static_cast<HighsInt>(e)] = schedule.device[i] != schedule.device[j];
     }
     for (size_t p = 0; p < pairs_.size(); ++p) {
-      const auto [i, j] = pairs_[p];
-      first_[before_ + static_cast<HighsInt>(p)] = std::pair(schedule.start[i], schedule.end[i]) <=
-                                                   std::pair(schedule.start[j], schedule.end[j]);
+      const auto& [i, j, order] = pairs_[p];
+      first_[before_ + static_cast<HighsInt>(p)] =
+          order == Order::kFree ? StartsBefore(i, j) : order == Order::kBefore;
     }
     first_[makespan_] = Scaled(schedule.makespan);
   }
@@ -319,7 +350,9 @@ class PlacementProgramme {
   const Evaluated& incumbent_;
   int32_t devices_;
   double scale_;
-  std::vector<std::pair<int32_t, int32_t>> pairs_;  // that no path joins
+  std::vector<uint8_t> update_;  // tasks that are updates; empty: none
+  std::vector<uint8_t> local_;   // tasks that read from their own group alone
+  std::vector<Pair> pairs_;      // that no path joins
   HighsInt cross_ = 0, before_ = 0, start_ = 0, makespan_ = 0;
   std::vector<double> cost_, lower_, upper_, low_, high_, value_, first_;
   std::vector<HighsInt> integrality_, begin_, index_;

@@ -28,7 +28,9 @@ struct MilpResult {
 //   sum_d a_gd = 1, y_ij >= a_id - a_jd, sum_i resident_i a_id <= M_d, W >= s_i + w_i,
 //   s_j >= s_i + w_i + c_ij y_ij on edges (c per pair of devices where links differ),
 //   s_j >= s_i + w_i - B (3 - o_ij - a_id - a_jd) and the mirror image with 1 - o_ij,
-// with B the incumbent's makespan, and the first group on device 0 where devices are alike. Begins
+// with B the incumbent's makespan, and the first group on device 0 where devices are alike. o is
+// given where one of both is an update of a training step, which runs after all else on its device,
+// and where both are, and read nothing from other groups: any order is as good then. Begins
 // at `incumbent`. Parallel links only: others are resources that the programme does not know; for
 // them `built` is false. What an inference holds for a moment only is left out, so its bound holds
 // and its solution may not fit.

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "place/exact_search.h"
 #include "place/milp.h"
+#include "place/place_training.h"
 
 namespace orchard::place {
 namespace {
@@ -22,28 +23,30 @@ Member NamedMember(const Problem& problem, const char* name, Evaluated result) {
   return member;
 }
 
-// The portfolio's answer; nothing where it finds none, and then why.
-std::optional<PlaceResult> Portfolio(const Graph& graph, const Cluster& cluster,
-                                     const OptimalOptions& options, const SearchContext& context,
-                                     std::string& refusal) {
+// Where a proof starts: the portfolio's answer, or why it has none.
+struct Start {
+  std::optional<PlaceResult> place;
+  std::string refusal;
+};
+
+template <class Make>
+Start StartFrom(const Make& portfolio) {
   try {
-    return Place(graph, cluster, options.place, context);
+    return {portfolio(), ""};
   } catch (const ImpossibleError& error) {
-    refusal = error.what();
-    return std::nullopt;
+    return {std::nullopt, error.what()};
   }
 }
 
 class OptimalPlanner {
  public:
-  OptimalPlanner(const Problem& problem, const OptimalOptions& options, OptimalResult& result)
-      : problem_(problem), options_(options), result_(result), begin_(SecondsNow()) {}
+  OptimalPlanner(const Problem& problem, double seconds, OptimalResult& result)
+      : problem_(problem), result_(result), seconds_(seconds), begin_(SecondsNow()) {}
 
   // Whether the search went through everything.
   bool Search(bool more_to_come) {
     const double part = more_to_come ? 0.5 : 1;
-    SearchBudget budget{.nodes = INT64_MAX,
-                        .deadline = begin_ + part * options_.time_limit_seconds};
+    SearchBudget budget{.nodes = INT64_MAX, .deadline = begin_ + part * seconds_};
     ExactResult found = SearchPlacements(problem_, Makespan(), budget);
     result_.placements = found.placements;
     if (found.best) Take("branch and bound", std::move(*found.best));
@@ -52,7 +55,7 @@ class OptimalPlanner {
   }
 
   void Programme(int threads) {
-    const double left = options_.time_limit_seconds - (SecondsNow() - begin_);
+    const double left = seconds_ - (SecondsNow() - begin_);
     MilpResult found = SolveMilp(problem_, result_.place.best.result,
                                  {.time_limit_seconds = std::max(left, 0.1), .threads = threads});
     if (!found.built) return;
@@ -77,9 +80,8 @@ class OptimalPlanner {
   void Prove(Time bound) { result_.place.bound.exact = std::max(result_.place.bound.exact, bound); }
 
   const Problem& problem_;
-  const OptimalOptions& options_;
   OptimalResult& result_;
-  double begin_;
+  double seconds_, begin_;
   bool solved_ = false;
 };
 
@@ -106,35 +108,30 @@ std::string Explain(const Problem& problem, const OptimalResult& result, bool se
                                "for the integer programme";
 }
 
-}  // namespace
-
-OptimalResult FindOptimal(const Graph& graph, const Cluster& given, const OptimalOptions& options,
-                          const SearchContext& context) {
-  const double begin = SecondsNow();
+// The answer for one problem. Without a placement that fits, `proven` says whether there is none.
+OptimalResult Solve(const Problem& problem, Start start, double seconds,
+                    const SearchContext& context) {
   OptimalResult result;
-  std::string refusal;
-  if (std::optional<PlaceResult> start = Portfolio(graph, given, options, context, refusal)) {
-    result.place = std::move(*start);
-  }
-  const Problem problem(
-      graph, given, {options.place.mode, options.place.optimizer, options.place.allocator_rounding},
-      MustShare(graph, options.place), ParsePins(graph, given, options.place.pin));
-  OptimalPlanner planner(problem, options, result);
-  const auto tell = [&](const char* note) {
-    if (context.progress) context.progress(note, 0);
-  };
-  if (!refusal.empty()) {
+  const bool started = start.place.has_value();
+  if (started) {
+    result.place = std::move(*start.place);
+  } else {
     result.place.bound = ComputeLowerBound(problem.ops, problem.cluster, problem.sizes.Resident());
     result.place.regime = FindSctRegime(problem.ops, problem.cluster);
   }
+  const auto tell = [&](const char* note) {
+    if (context.progress) context.progress(note, 0);
+  };
+  OptimalPlanner planner(problem, seconds, result);
   const bool parallel = problem.cluster.comm == Comm::kParallel;
   bool searched = false;
   if (planner.Makespan() > result.place.bound.value()) {
     tell("searching");
-    searched = planner.Search(parallel && refusal.empty());
+    searched = planner.Search(parallel && started);
     if (planner.Makespan() == kNever) {
-      if (!searched) throw ImpossibleError(refusal, "");
-      throw ImpossibleError("no placement fits: all were tried", "", "more devices or memory");
+      result.proven = searched;
+      result.explanation = searched ? "no placement fits: all were tried" : start.refusal;
+      return result;
     }
     if (!searched && parallel) {
       tell("integer programme");
@@ -143,6 +140,77 @@ OptimalResult FindOptimal(const Graph& graph, const Cluster& given, const Optima
   }
   result.proven = searched || planner.solved() || planner.Makespan() <= result.place.bound.value();
   result.explanation = Explain(problem, result, searched, planner.solved());
+  return result;
+}
+
+bool Found(const OptimalResult& result) {
+  return result.place.best.usable() && !result.place.best.result.schedule.device.empty();
+}
+
+[[noreturn]] void ThrowNoneFits(bool proven, const std::string& explanation) {
+  throw ImpossibleError(explanation, "", proven ? "more devices or memory" : "");
+}
+
+OptimalResult FindOptimalStep(const Graph& forward, const Cluster& cluster,
+                              const OptimalOptions& options, const SearchContext& context) {
+  if (options.place.training.recompute != Recompute::kOff) {
+    throw UsageError("a proof does not go through what could be computed again", "--recompute",
+                     "without it");
+  }
+  const std::vector<int32_t> counts = options.place.training.MicrobatchCounts();
+  OptimalResult best;
+  std::vector<OptimalResult::Count> of_counts;
+  LowerBound bound;
+  for (int32_t count : counts) {
+    PlaceOptions place = options.place;
+    place.training.microbatches = std::to_string(count);
+    const auto step = MakeStep(forward, place, count);
+    const Problem problem = StepProblem(*step, cluster, place);
+    OptimalResult result = Solve(
+        problem, StartFrom([&] { return PlaceTraining(forward, cluster, place, context).result; }),
+        options.time_limit_seconds / static_cast<double>(counts.size()), context);
+    const bool found = Found(result);
+    const Time makespan = found ? result.place.best.result.schedule.makespan : kNever;
+    if (!found && result.proven) result.place.bound.exact = kNever;
+    if (of_counts.empty() || result.place.bound.value() < bound.value()) bound = result.place.bound;
+    of_counts.push_back(
+        {count, makespan, result.place.bound.value(), result.proven, result.explanation});
+    const bool first = of_counts.size() == 1;
+    if (!first && !(found && (!Found(best) || Better(result.place.best, best.place.best))))
+      continue;
+    result.step = step;
+    result.place.best.microbatches = count;
+    best = std::move(result);
+  }
+  const bool none_can = bound.value() == kNever;
+  if (!Found(best)) {
+    ThrowNoneFits(none_can, none_can ? "no placement fits: all were tried" : best.explanation);
+  }
+  best.place.bound = bound;
+  best.counts = std::move(of_counts);
+  const bool proven = best.place.best.result.schedule.makespan <= bound.value();
+  if (best.proven && !proven)
+    best.explanation = "not proven: other numbers of micro-batches could still be faster";
+  best.proven = proven || (best.proven && counts.size() == 1);
+  return best;
+}
+
+}  // namespace
+
+OptimalResult FindOptimal(const Graph& graph, const Cluster& cluster, const OptimalOptions& options,
+                          const SearchContext& context) {
+  const double begin = SecondsNow();
+  OptimalResult result;
+  if (options.place.training.step == Step::kTraining) {
+    result = FindOptimalStep(graph, cluster, options, context);
+  } else {
+    const PlaceOptions& place = options.place;
+    const Problem problem(graph, cluster, {place.mode, place.optimizer, place.allocator_rounding},
+                          MustShare(graph, place), ParsePins(graph, cluster, place.pin));
+    result = Solve(problem, StartFrom([&] { return Place(graph, cluster, place, context); }),
+                   options.time_limit_seconds, context);
+    if (!Found(result)) ThrowNoneFits(result.proven, result.explanation);
+  }
   result.place.seconds = SecondsNow() - begin;
   return result;
 }

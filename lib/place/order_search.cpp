@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "place/levels.h"
+#include "place/pipeline_order.h"
 
 namespace orchard::place {
 namespace {
@@ -22,8 +23,13 @@ class OrderSearch {
         missing_(tasks_.size()),
         earliest_(tasks_.size(), 0),
         available_(problem.cluster.size(), 0),
-        left_(problem.cluster.size(), 0) {
+        left_(problem.cluster.size(), 0),
+        others_left_(problem.cluster.size(), 0) {
     result_.makespan = below;
+    update_ = Updates(problem.graph);
+    if (update_.empty()) update_.assign(tasks_.size(), 0);
+    sort_updates_ = exact_ || LocalUpdates(problem, device);
+    for (int32_t i = 0; i < tasks_.size(); ++i) others_left_[device[i]] += 1 - update_[i];
     crossing_.assign(tasks_.edges.size(), 0);
     work_.resize(tasks_.size());
     for (size_t e = 0; e < crossing_.size(); ++e) {
@@ -71,7 +77,7 @@ class OrderSearch {
     for (int32_t i : candidates) {
       const Time start = StartOf(i), finish = start + work_[i];
       const Key key{start, finish, tasks_.topo[i]};
-      if (key < last || Dominated(i, start)) continue;
+      if (key < last || Barred(i) || Dominated(i, start)) continue;
       const bool more = Append(i, finish, [&] { return Descend(key, std::max(end, finish)); });
       if (!more) return false;
     }
@@ -86,12 +92,25 @@ class OrderSearch {
     return bound;
   }
 
+  // Updates of a training step run when all else on their device has. Of several the one whose
+  // inputs were there first goes first: no other order ends earlier, and they send nothing. That is
+  // left open where inputs come from other devices and links or memory make their times a guess.
+  bool Barred(int32_t i) const {
+    if (!update_[i]) return false;
+    if (others_left_[device_[i]] > 0) return true;
+    return sort_updates_ && std::any_of(ready_.begin(), ready_.end(), [&](int32_t k) {
+             return device_[k] == device_[i] && std::pair(earliest_[k], tasks_.topo[k]) <
+                                                    std::pair(earliest_[i], tasks_.topo[i]);
+           });
+  }
+
   // Whether another ready operator fits before this one's start, which an active schedule would
   // use.
   bool Dominated(int32_t i, Time start) const {
     if (!exact_) return false;
     return std::any_of(ready_.begin(), ready_.end(), [&](int32_t k) {
-      return k != i && device_[k] == device_[i] && work_[k] > 0 && StartOf(k) + work_[k] <= start;
+      return k != i && device_[k] == device_[i] && work_[k] > 0 && !Barred(k) &&
+             StartOf(k) + work_[k] <= start;
     });
   }
 
@@ -103,6 +122,7 @@ class OrderSearch {
     std::vector<std::pair<int32_t, Time>> before;
     available_[d] = finish;
     left_[d] -= work_[i];
+    others_left_[d] -= 1 - update_[i];
     order_.push_back(i);
     std::erase(ready_, i);
     for (int32_t e = tasks_.out_begin[i]; e < tasks_.out_begin[i + 1]; ++e) {
@@ -119,6 +139,7 @@ class OrderSearch {
     ready_ = ready;
     order_.pop_back();
     left_[d] += work_[i];
+    others_left_[d] += 1 - update_[i];
     available_[d] = available;
     return more;
   }
@@ -147,6 +168,9 @@ class OrderSearch {
   std::vector<Time> crossing_, work_, tail_;  // of edges, of tasks, from a task's start to the end
   std::vector<int32_t> missing_, ready_, order_;
   std::vector<Time> earliest_, available_, left_;
+  std::vector<uint8_t> update_;       // of each task: whether it is one
+  std::vector<int32_t> others_left_;  // of each device: tasks that are no updates
+  bool sort_updates_ = false;         // one order of them is as good as any other
   OrderSearchResult result_;
 };
 

@@ -25,8 +25,8 @@ struct OrderSearchResult {
 // Goes through all orders in which the devices can run `device` (one per operator): operators are
 // appended in the order of their starts, each as early as it can. With parallel links and memory
 // that cannot bind these are the active schedules, among which there is an optimum. Otherwise every
-// complete order is simulated, its memory replayed, and times with free links prune. `below`: only
-// what is faster counts.
+// complete order is simulated, its memory replayed, and times with free links prune. Updates of a
+// training step run last on their devices. `below`: only what is faster counts.
 OrderSearchResult SearchOrders(const Problem& problem, const std::vector<int32_t>& device,
                                Time below, SearchBudget& budget);
 

@@ -75,6 +75,21 @@ std::vector<int32_t> PipelineOrder(const Graph& step, const std::vector<int32_t>
   return order;
 }
 
+std::vector<uint8_t> Updates(const Graph& graph) {
+  std::vector<uint8_t> update;
+  if (!graph.step) return update;
+  for (const StepOp& op : graph.step->ops) update.push_back(op.kind == StepKind::kUpdate);
+  return update;
+}
+
+bool LocalUpdates(const Problem& problem, const std::vector<int32_t>& device) {
+  const std::vector<uint8_t> update = Updates(problem.graph);
+  return update.empty() ||
+         std::all_of(problem.ops.edges.begin(), problem.ops.edges.end(), [&](const Edge& edge) {
+           return !update[edge.dst] || device[edge.src] == device[edge.dst];
+         });
+}
+
 void UpdatesLast(const Graph& step, std::vector<int32_t>& order) {
   const std::vector<StepOp>& ops = step.step->ops;
   std::stable_partition(order.begin(), order.end(),

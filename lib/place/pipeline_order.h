@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "place/graph.h"
+#include "place/plan.h"
 #include "place/training_options.h"
 
 namespace orchard::place {
@@ -26,6 +27,13 @@ std::optional<std::vector<int32_t>> PipelineHeights(const Graph& step,
 std::vector<int32_t> PipelineOrder(const Graph& step, const std::vector<int32_t>& device,
                                    Pipeline schedule, const std::vector<int32_t>& heights,
                                    const std::vector<int32_t>& rank);
+
+// Which operators are updates; empty when the graph is no training step.
+std::vector<uint8_t> Updates(const Graph& graph);
+
+// Whether every update reads tensors of its own device only. Then nothing is allocated once the
+// other operators of a device have ended, and the order of its updates changes no peak of memory.
+bool LocalUpdates(const Problem& problem, const std::vector<int32_t>& device);
 
 // Moves the updates to the end of an order.
 void UpdatesLast(const Graph& step, std::vector<int32_t>& order);

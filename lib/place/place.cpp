@@ -29,11 +29,13 @@ constexpr int64_t kMaxExactNodes = 20000;  // of branch and bound that auto spen
 constexpr int64_t kMaxExhaustive = 4000;   // placements that auto tries one by one before annealing
 
 std::vector<Member> RunRecipes(Planner& planner, const std::vector<Recipe>& recipes, int threads,
-                               const PlaceProgress& progress = {}) {
+                               const PlaceProgress& progress = {},
+                               const FinishMember& finish = {}) {
   for (const Recipe& recipe : recipes) planner.Prepare(recipe);
   std::vector<Member> members(recipes.size());
   ThreadPool(std::max(1, threads)).ForEach(static_cast<int64_t>(recipes.size()), [&](int64_t k) {
     members[k] = planner.Run(recipes[k]);
+    if (finish) members[k] = finish(std::move(members[k]));
   });
   if (progress) progress(fmt::format("{} placements tried", members.size()), 0);
   return members;
@@ -194,8 +196,9 @@ PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& 
   if (offload) AddOffloaded(problem, result);
   const std::optional<int64_t> works = LimitThatWorks(result.members);
   if (!result.best.usable() && works && options.compat == Compat::kNone) {
-    ThrowInfeasible(problem, result.members, SmallestQuickLimit(problem, options, context, *works),
-                    offload);
+    ThrowInfeasible(
+        problem, result.members,
+        {.smallest = SmallestQuickLimit(problem, options, context, *works), .offload = offload});
   }
   Conclude(problem, result);
   return result;
@@ -206,13 +209,18 @@ namespace {
 // One member whose times, peaks and traffic are the means over seeds; it fits where all do.
 Member MeanMember(const std::vector<Member>& runs) {
   Member mean = runs.front();
-  mean.name = fmt::format("{}, mean of {} seeds", mean.name, runs.size());
+  const bool alike = std::all_of(runs.begin(), runs.end(),
+                                 [&](const Member& run) { return run.name == mean.name; });
+  mean.name =
+      fmt::format("{}, mean of {} seeds", alike ? mean.name : Name(mean.algorithm), runs.size());
   const auto n = static_cast<int64_t>(runs.size());
   Time makespan = 0;
   mean.sent_bytes = 0;
   mean.seconds = 0;
   std::vector<int64_t> peak(mean.result.memory.peak.size(), 0);
   for (const Member& run : runs) {
+    if (run.microbatches != mean.microbatches) mean.microbatches = 0;
+    if (run.pipeline != mean.pipeline) mean.pipeline.clear();
     makespan += run.result.schedule.makespan;
     mean.sent_bytes += run.sent_bytes;
     mean.seconds += run.seconds;
@@ -230,7 +238,8 @@ Member MeanMember(const std::vector<Member>& runs) {
 }  // namespace
 
 std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options,
-                           const SearchContext& context, const KeptMembers& kept) {
+                           const SearchContext& context, const KeptMembers& kept,
+                           const FinishMember& finish) {
   std::vector<Recipe> recipes;
   for (const auto& [name, algorithm] : kAlgorithmNames) {
     if (algorithm == Algorithm::kAuto || algorithm == Algorithm::kRandom) continue;
@@ -251,7 +260,7 @@ std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options,
     }
   }
   Planner planner(problem, options, context.seed);
-  std::vector<Member> made = RunRecipes(planner, wanted, context.threads), best;
+  std::vector<Member> made = RunRecipes(planner, wanted, context.threads, {}, finish), best;
   for (size_t k = 0; k < made.size(); ++k) {
     kept.store.Save(wanted[k].Label(), NumbersOf(made[k]));
     all[index[k]] = std::move(made[k]);
@@ -266,8 +275,10 @@ std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options,
     }
   }
   std::vector<Member> random;
-  for (uint64_t k = 0; k < kRandomSeeds; ++k)
+  for (uint64_t k = 0; k < kRandomSeeds; ++k) {
     random.push_back(Planner(problem, options, context.seed + k).Run({Algorithm::kRandom}));
+    if (finish) random.back() = finish(std::move(random.back()));
+  }
   const auto at = std::find_if(best.begin(), best.end(), [](const Member& member) {
     return member.algorithm > Algorithm::kRandom;
   });

@@ -2,6 +2,7 @@
 // them.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -52,10 +53,14 @@ struct KeptMembers {
   run::Shard shard;
 };
 
+// What becomes of a member before it is compared: with another schedule, say. Called by threads.
+using FinishMember = std::function<Member(Member)>;
+
 // Every algorithm once, each with the best of its settings, feasible or not; ordered as
 // kAlgorithmNames, without `auto`. Members that were kept have no schedule but its makespan. Of a
 // shard, what is not its own and not kept yet is missing.
 std::vector<Member> RunAll(const Problem& problem, const PlaceOptions& options,
-                           const SearchContext& context = {}, const KeptMembers& kept = {});
+                           const SearchContext& context = {}, const KeptMembers& kept = {},
+                           const FinishMember& finish = {});
 
 }  // namespace orchard::place

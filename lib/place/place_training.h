@@ -2,9 +2,9 @@
 // micro-batches where they help.
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <memory>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "place/place.h"
@@ -18,7 +18,7 @@ struct TrainingPlan {
   // What each number of micro-batches is worth, by its best placement.
   struct Count {
     int32_t microbatches = 1;
-    std::string pipeline;  // "gpipe", "1f1b"; empty: one micro-batch
+    std::string pipeline;  // "gpipe", "1f1b", "refined"; empty: one micro-batch
     Time makespan = 0;
     bool fits = false;
   };
@@ -27,12 +27,25 @@ struct TrainingPlan {
 };
 
 // Searches the step with one micro-batch as Place() does, then runs its best placements and
-// contiguous splits of the graph with each number of micro-batches that `options` names. So auto is
-// never worse than no micro-batches. Throws as Place().
+// contiguous splits of the graph with each number of micro-batches that `options` names, and
+// refines those of the best of several: never worse than before, and at most twice the annealing of
+// one micro-batch. A time limit goes to one micro-batch and to several in halves. Throws as
+// Place().
 TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
                            const PlaceOptions& options, const SearchContext& context = {});
 
+// The same, with schedules, but the best may not fit.
+TrainingPlan SearchTraining(const Graph& forward, const Cluster& cluster,
+                            const PlaceOptions& options, const SearchContext& context = {});
+
 // What memory holds in such a step.
 MemoryOptions StepMemory(const PlaceOptions& options);
+
+// The step of `forward` with so many micro-batches, as `options` describes it.
+std::shared_ptr<const Graph> MakeStep(const Graph& forward, const PlaceOptions& options,
+                                      int32_t microbatches);
+
+// The problem of placing a step that MakeStep() made. `step` must outlive it.
+Problem StepProblem(const Graph& step, const Cluster& cluster, const PlaceOptions& options);
 
 }  // namespace orchard::place

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/number_format.h"
+#include "place/assessment.h"
 #include "place/explain.h"
 #include "place/host_plan.h"
 
@@ -148,6 +150,11 @@ std::string WhatIsDone(const Problem& problem, const ChainLink& link) {
   return link.tensor < 0 ? name : "send " + problem.graph.tensor_names[link.tensor];
 }
 
+std::string Capitalized(std::string text) {
+  if (!text.empty()) text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
 run::Table ChainTable(const Problem& problem, const std::vector<ChainLink>& chain) {
   run::Table table{.columns = {"Step", "What", "Where", "Start", "Takes"}};
   constexpr size_t kShown = 100;
@@ -210,8 +217,14 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
                     placement.feasible() ? "Fits every device" : "Does not fit",
                     "replayed event by event, with copies of remote tensors");
   const Time single = problem.ops.TotalWork();
+  const Assessment assessment = Assess(problem, placement, bound, members);
+  report.AddVerdict(
+      schedule.makespan <= bound.value() ? run::Verdict::kPass : run::Verdict::kAsItCameOut,
+      Capitalized(assessment.distance),
+      assessment.gain.empty() ? assessment.reason
+                              : fmt::format("{}; {}", assessment.reason, assessment.gain));
   report.AddFact("Makespan", FormatDuration(ToSeconds(schedule.makespan)));
-  report.AddFact("At most above the optimum",
+  report.AddFact("Above the lower bound",
                  PartCell(schedule.makespan - bound.value(), bound.value()).text);
   report.AddFact("All compute on one device", FormatDuration(ToSeconds(single)));
   report.AddFact("Method", method);
@@ -245,10 +258,15 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
                     ".")
       .AddParagraph(ChainPlaces(problem, chain))
       .AddParagraph(fmt::format(
-          "No placement can be faster than {}: the longest chain of operators takes {} without any "
-          "transfer, and all compute spread evenly {}.",
+          "The lower bound is {}: the longest chain of operators takes {} without any transfer, "
+          "all "
+          "compute spread evenly {}{}.",
           FormatDuration(ToSeconds(bound.value())), FormatDuration(ToSeconds(bound.critical_path)),
-          FormatDuration(ToSeconds(bound.work))));
+          FormatDuration(ToSeconds(bound.work)),
+          bound.value() > std::max(bound.critical_path, bound.work)
+              ? fmt::format(", and what must stay together, or a proof, says {}",
+                            FormatDuration(ToSeconds(bound.value())))
+              : ""));
   const MemoryUse memory =
       ReplayMemory(problem.sizes, problem.ops, schedule, problem.cluster.size(), true);
   report.AddSection("Memory").AddChart(MemoryChart(problem, memory, schedule.makespan));

@@ -22,7 +22,7 @@ constexpr auto EnumNames(Step) { return std::span(kStepNames); }
 
 // In which order a device runs the passes of several micro-batches.
 enum class Pipeline {
-  kAuto,   // the better of both
+  kAuto,   // the better of both, and what refinement makes of it
   kGpipe,  // all forward passes, then all backward passes (Huang et al., 2019)
   k1F1B    // one forward, one backward in turn (Narayanan et al., 2019)
 };
@@ -50,10 +50,18 @@ struct TrainingOptions {
       "and updates are simulated with it");
     f("microbatches", microbatches,
       "parts of the batch that --step training pipelines; auto: the best of 1, 2, 4, 8, 16, 32");
-    f("schedule", schedule, "order of the micro-batches' passes on a device");
+    f("schedule", schedule,
+      "order of the micro-batches' passes on a device; auto: the better, and what refinement makes "
+      "of "
+      "it");
     f("recompute", recompute,
       "auto: where memory binds, drop what the backward pass needs and compute it again, if that "
       "makes a placement fit that is faster than all that fit without");
+    CostFields(f);
+  }
+
+  // What the passes of a step take.
+  void CostFields(cli::FieldVisitor& f) {
     f("launch_us", launch_us, "part of an operator's time that does not shrink with the batch",
       cli::AtLeast(0));
     f("backward_ratio", backward_ratio,

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import subprocess
+import tempfile
 import unittest
 
 BIN = pathlib.Path(os.environ["ORCHARD_BIN"])
@@ -37,3 +38,17 @@ class ProgramTest(unittest.TestCase):
         """The one JSON object that is all of stdout."""
         self.assertEqual(result.stdout.count("\n"), 1, result.stdout)
         return json.loads(result.stdout)
+
+
+class ScratchTest(ProgramTest):
+    """With a folder for each test, `dir`."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.dir = pathlib.Path(scratch.name)
+
+    def file(self, name, content):
+        path = self.dir / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path

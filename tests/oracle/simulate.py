@@ -2,7 +2,8 @@
 
 Shares no code with it. Per device, operators run in the order of the placement file. A tensor goes once to each other device that
 reads it. Times are whole nanoseconds. A placement of a training step is for the graph that training_step.py makes of the forward
-graph. simulate(...) returns the makespan and the peak memory of every device.
+graph. simulate(...) returns the makespan and the peak memory of every device; with `copies` (of parameters, their gradient and the
+optimiser's states together) that of a graph that is trained as it is, which keeps to the end what it saves for the backward pass, copies too.
 
 Parameters on the host: each device's link carries its fetches in the order of the file, one at a time, each when the operator it comes
 after has ended. A gradient goes to the host when its update has all inputs, then the host makes the update; both one at a time, in the
@@ -16,7 +17,7 @@ import training_step
 
 
 def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754, latency_us=134, rounding=512,
-             host_us_per_byte=0.0000877, host_latency_us=67, host_bandwidth=25):
+             host_us_per_byte=0.0000877, host_latency_us=67, host_bandwidth=25, copies=None):
     graph, placement = json.load(open(graph_file)), json.load(open(placement_file))
     devices = list(placement["order"])
     home = placement["assign"]
@@ -138,14 +139,16 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
         if name in on_host:
             continue
         d, perm = home[name], op.get("perm", 0)
-        base[d] += 0 if name in offload["operators"] else up(perm) * op.get("copies", 1)
+        base[d] += 0 if name in offload["operators"] else up(perm) * (copies or op.get("copies", 1))
         spans[d].append((start[name], end[name], up(op.get("temp", 0))))
         shared = perm if graph["meta"].get("persistent_memory") == "in-outputs" else 0
         outputs = [(f"{name}:{k}", bytes) for k, bytes in enumerate(op.get("out", []))]
         known = {tensor for tensor, _ in outputs}
+        saved = {f"{name}:{k}": keeps for k, keeps in enumerate(op.get("saved", []))}
         outputs += [(t, size[name, t]) for t in dict.fromkeys(t for _, (_, t) in readers[name]) if t not in known and t[0] != "^"]
         for tensor, bytes in outputs:
             last = collections.defaultdict(int, {d: end[name]})
+            stays = copies and saved.get(tensor, True)
             for dst, (_, t) in readers[name]:
                 if t == tensor:
                     last[home[dst]] = max(last[home[dst]], until(dst))
@@ -153,13 +156,15 @@ def simulate(graph_file, placement_file, mode="parallel", us_per_byte=0.0001754,
                 begin, done = sent[(name, tensor), other]
                 last[d] = max(last[d], done)
                 if added.get((name, tensor)) is None:
-                    spans[other].append((begin, max(done, last[other]), up(bytes)))
+                    spans[other].append((begin, math.inf if stays else max(done, last[other]), up(bytes)))
                 else:
                     sums[other, added[name, tensor]].append((begin, done, last[other], up(bytes)))
             read[name] = max(read.get(name, 0), last[d])
             taken = min(shared, bytes)
             shared -= taken
-            if added.get((name, tensor)) is None or len(last) > 1:
+            if stays:
+                spans[d].append((start[name], math.inf, up(bytes - taken)))
+            elif added.get((name, tensor)) is None or len(last) > 1:
                 spans[d].append((start[name], last[d], up(bytes - taken)))
             else:
                 sums[d, added[name, tensor]].append((start[name], end[name], last[d], up(bytes)))

@@ -8,8 +8,8 @@
 #include "baechi-place/session.h"
 #include "base/error.h"
 #include "base/number_format.h"
+#include "place/pipelined_members.h"
 #include "place/place.h"
-#include "place/place_training.h"
 #include "place/read_graph.h"
 #include "place/report.h"
 #include "run/report.h"
@@ -26,7 +26,9 @@ struct CompareCommandOptions {
   std::filesystem::path cases;
 
   void Fields(cli::FieldVisitor& f) {
-    f.Positional("graph", graph, "graph file");
+    f.Positional("graph", graph,
+                 "graph (JSON, HDF5, Graphviz) or model (ONNX, TensorFlow GraphDef); of "
+                 "TorchScript and .pt2, import makes a graph");
     f("shard", shard, "only every n-th method and setting, from the i-th on: i/n, with --cases");
     f("cases", cases,
       "folder where results of single settings are kept and found again; without --shard: for the "
@@ -38,7 +40,7 @@ struct CompareCommandOptions {
 };
 
 nlohmann::ordered_json ToJson(const std::vector<place::Member>& members,
-                              const place::LowerBound& bound) {
+                              const place::LowerBound& bound, bool training) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const place::Member& member : members) {
     nlohmann::ordered_json json = {{"method", member.name},
@@ -51,6 +53,10 @@ nlohmann::ordered_json ToJson(const std::vector<place::Member>& members,
       json["sent_bytes"] = member.sent_bytes;
       if (member.published_makespan >= 0)
         json["published_makespan_us"] = place::ToMicroseconds(member.published_makespan);
+      if (training && member.microbatches > 0) {
+        json["microbatches"] = member.microbatches;
+        json["schedule"] = member.pipeline;
+      }
     }
     json["seconds"] = member.seconds;
     json["plan_seconds"] = member.plan_seconds;
@@ -60,17 +66,19 @@ nlohmann::ordered_json ToJson(const std::vector<place::Member>& members,
 }
 
 void Print(const std::vector<place::Member>& members, const place::LowerBound& bound) {
-  fmt::print("{:<36} {:>10} {:>7} {:>10} {:>5} {:>10} {:>9}\n", "method", "makespan", "above",
-             "peak", "fits", "sent", "found in");
+  size_t width = 36;
+  for (const place::Member& member : members) width = std::max(width, member.name.size());
+  fmt::print("{:<{}} {:>10} {:>7} {:>10} {:>5} {:>10} {:>9}\n", "method", width, "makespan",
+             "above", "peak", "fits", "sent", "found in");
   for (const place::Member& member : members) {
     if (!member.placed) {
-      fmt::print("{:<36} out of memory while planning\n", member.name);
+      fmt::print("{:<{}} out of memory while planning\n", member.name, width);
       continue;
     }
     const auto& peak = member.result.memory.peak;
     const auto makespan = static_cast<double>(member.result.schedule.makespan);
     const auto least = static_cast<double>(bound.value());
-    fmt::print("{:<36} {:>10} {:>5.1f} % {:>10} {:>5} {:>10} {:>9}\n", member.name,
+    fmt::print("{:<{}} {:>10} {:>5.1f} % {:>10} {:>5} {:>10} {:>9}\n", member.name, width,
                FormatDuration(makespan * 1e-9), least > 0 ? 100 * (makespan - least) / least : 0,
                FormatBytes(static_cast<uint64_t>(*std::max_element(peak.begin(), peak.end()))),
                member.result.feasible() ? "yes" : "no",
@@ -100,15 +108,12 @@ run::Report MakeReport(const std::string& title, const std::vector<place::Member
   return report;
 }
 
-// The training step of `forward` with the whole batch at once, which is what methods place.
-place::Graph WholeStep(const place::Graph& forward, const place::PlaceOptions& options) {
-  const place::TrainingOptions& training = options.training;
-  if (training.microbatches != "1" || training.recompute != place::Recompute::kOff ||
-      options.compat != place::Compat::kNone) {
-    throw UsageError("compare runs training steps of the whole batch", "--step training",
-                     "without --microbatches, --recompute and --compat");
-  }
-  return place::BuildTrainingStep(forward, training.ForStep(options.optimizer, 1));
+void CheckStep(const place::PlaceOptions& options) {
+  if (options.training.recompute == place::Recompute::kOff &&
+      options.compat == place::Compat::kNone)
+    return;
+  throw UsageError("compare runs training steps that keep what they computed", "--step training",
+                   "without --recompute and --compat");
 }
 
 place::KeptMembers OpenCases(const CompareCommandOptions& options, const place::Graph& graph,
@@ -123,38 +128,43 @@ place::KeptMembers OpenCases(const CompareCommandOptions& options, const place::
   return kept;
 }
 
-int RunCompare(const CompareCommandOptions& options, const cli::Context& context) {
-  place::Graph graph = place::ReadGraph(options.graph, options.import);
+place::Comparison Compare(const CompareCommandOptions& options, const place::Graph& graph,
+                          const place::Cluster& cluster, const cli::Context& context) {
   const place::KeptMembers kept = OpenCases(options, graph, context);
-  place::MemoryOptions memory{options.place.mode, options.place.optimizer,
-                              options.place.allocator_rounding};
-  if (options.place.training.step == place::Step::kTraining) {
-    graph = WholeStep(graph, options.place);
-    memory = place::StepMemory(options.place);
+  place::PlaceOptions settings = options.place;
+  settings.pdlp = PdlpHardware(context, graph, settings);
+  const place::SearchContext search{.threads = Threads(context),
+                                    .seed = static_cast<uint64_t>(context.common.seed)};
+  if (settings.training.step == place::Step::kTraining) {
+    CheckStep(settings);
+    return place::CompareSteps(graph, cluster, settings, search, kept);
   }
+  const place::MemoryOptions memory{settings.mode, settings.optimizer, settings.allocator_rounding};
+  const place::Problem problem(graph, cluster, memory, place::MustShare(graph, settings),
+                               place::ParsePins(graph, cluster, settings.pin));
+  return {place::RunAll(problem, settings, search, kept),
+          place::ComputeLowerBound(problem.ops, cluster, problem.sizes.Resident())};
+}
+
+int RunCompare(const CompareCommandOptions& options, const cli::Context& context) {
+  const place::Graph graph = place::ReadGraph(options.graph, options.import);
+  const bool training = options.place.training.step == place::Step::kTraining;
   place::Cluster cluster = options.devices.Make(graph, options.place.compat);
   cluster.whole_microseconds = options.place.compat == place::Compat::kTf;
-  const place::Problem problem(graph, cluster, memory, place::MustShare(graph, options.place),
-                               ParsePins(graph, cluster, options.place.pin));
-  const place::LowerBound bound =
-      place::ComputeLowerBound(problem.ops, cluster, problem.sizes.Resident());
-  std::vector<place::Member> members;
+  place::Comparison found;
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
-    place::PlaceOptions settings = options.place;
-    settings.pdlp = PdlpHardware(context, graph, settings);
-    members = place::RunAll(
-        problem, settings,
-        {.threads = Threads(context), .seed = static_cast<uint64_t>(context.common.seed)}, kept);
+    found = Compare(options, graph, cluster, context);
     if (directory) {
       const std::string title = graph.name.empty() ? options.graph.filename().string() : graph.name;
-      directory->WriteReport(MakeReport(title, members, bound, DescribeCluster(cluster)));
+      directory->WriteReport(
+          MakeReport(title, found.members, found.bound, DescribeCluster(cluster)));
     }
-    return nlohmann::json::parse(ToJson(members, bound).dump());
+    return nlohmann::json::parse(ToJson(found.members, found.bound, training).dump());
   });
   if (context.common.json) {
-    fmt::print("{}\n", ToJson(members, bound).dump());
+    fmt::print("{}\n", ToJson(found.members, found.bound, training).dump());
   } else {
-    Print(members, bound);
+    Print(found.members, found.bound);
   }
   return 0;
 }

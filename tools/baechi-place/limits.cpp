@@ -20,24 +20,31 @@ struct LimitsCommandOptions {
   std::filesystem::path graph;
   int64_t points = 8;
   place::DeviceOptions devices;
+  place::ImportOptions import;
   place::PlaceOptions place;
 
   void Fields(cli::FieldVisitor& f) {
-    f.Positional("graph", graph, "graph file");
+    f.Positional("graph", graph,
+                 "graph (JSON, HDF5, Graphviz) or model (ONNX, TensorFlow GraphDef); of "
+                 "TorchScript and .pt2, import makes a graph");
     f("points", points, "limits to place at, the smallest and the one that binds no more included",
       cli::Between(2, 1000));
     f.Section("devices", devices);
+    f.Section("import", import);
     f.Section("place", place);
   }
 };
 
-nlohmann::ordered_json ToJson(const place::LimitSweep& sweep) {
+nlohmann::ordered_json ToJson(const place::LimitSweep& sweep, bool training) {
   nlohmann::ordered_json points = nlohmann::ordered_json::array();
   for (const place::LimitPoint& point : sweep.points) {
     points.push_back({{"limit_bytes", point.limit},
                       {"makespan_us", place::ToMicroseconds(point.makespan)},
                       {"peak_bytes", point.peak},
                       {"method", point.method}});
+    if (!training) continue;
+    points.back()["microbatches"] = point.microbatches;
+    points.back()["schedule"] = point.pipeline;
   }
   return {{"least_bytes", sweep.least}, {"smallest_bytes", sweep.smallest}, {"points", points}};
 }
@@ -55,11 +62,10 @@ void Print(const place::LimitSweep& sweep) {
 }
 
 int RunLimits(const LimitsCommandOptions& options, const cli::Context& context) {
-  if (options.place.training.step == place::Step::kTraining ||
-      options.place.compat != place::Compat::kNone)
-    throw UsageError("limits places the graph as it is given, without --step training or --compat",
-                     "limits");
-  const place::Graph graph = place::ReadGraph(options.graph);
+  if (options.place.compat != place::Compat::kNone)
+    throw UsageError("limits is for Orchard's own memory model, without --compat", "limits");
+  const place::Graph graph = place::ReadGraph(options.graph, options.import);
+  const bool training = options.place.training.step == place::Step::kTraining;
   const place::Cluster cluster = options.devices.Make(graph, options.place.compat);
   InRunDir(context, [&](run::RunDir* directory) -> nlohmann::json {
     place::LimitSweep sweep;
@@ -79,11 +85,11 @@ int RunLimits(const LimitsCommandOptions& options, const cli::Context& context) 
       directory->WriteReport(place::LimitReport(title, sweep));
     }
     if (context.common.json) {
-      fmt::print("{}\n", ToJson(sweep).dump());
+      fmt::print("{}\n", ToJson(sweep, training).dump());
     } else {
       Print(sweep);
     }
-    return nlohmann::json::parse(ToJson(sweep).dump());
+    return nlohmann::json::parse(ToJson(sweep, training).dump());
   });
   return 0;
 }

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/number_format.h"
 #include "cli/device.h"
+#include "place/assessment.h"
 #include "place/explain.h"
 #include "place/host_plan.h"
 #include "place/place_training.h"
@@ -35,7 +36,9 @@ struct PlaceCommandOptions {
   place::PlaceOptions place;
 
   void Fields(cli::FieldVisitor& f) {
-    f.Positional("graph", graph, "graph file");
+    f.Positional("graph", graph,
+                 "graph (JSON, HDF5, Graphviz) or model (ONNX, TensorFlow GraphDef); of "
+                 "TorchScript and .pt2, import makes a graph");
     f("output", output, "placement file to write; without: placement.json in --out",
       cli::Letter('o'));
     f("trace", trace, "trace.json in --out: the plan for ui.perfetto.dev");
@@ -178,8 +181,8 @@ void PrintRegime(const place::PlaceResult& result, const place::Problem& problem
     }
   } else {
     fmt::print(
-        "the assumption of small communication is violated (rho {:.3g}): no ratio is promised, the "
-        "bound above holds all the same\n",
+        "transfers can take longer than operators (rho {:.3g}), so the theory of m-ETF and m-SCT "
+        "promises no ratio here; the bound above does not depend on it\n",
         result.regime.rho);
   }
 }
@@ -196,6 +199,9 @@ void Print(const place::PlaceResult& result, const place::Problem& problem,
       FormatDuration(place::ToSeconds(makespan)),
       bound > 0 ? 100.0 * static_cast<double>(makespan - bound) / static_cast<double>(bound) : 0,
       FormatDuration(place::ToSeconds(bound)));
+  const place::Assessment assessment = place::Assess(problem, best, result.bound, result.members);
+  fmt::print("{}\n", assessment.reason);
+  if (!assessment.gain.empty()) fmt::print("{}\n", assessment.gain);
   if (result.best.published_makespan >= 0) {
     fmt::print("by the published simulator: {}\n",
                FormatDuration(place::ToSeconds(result.best.published_makespan)));
@@ -215,6 +221,13 @@ void Print(const place::PlaceResult& result, const place::Problem& problem,
   }
   fmt::print("{}\n", place::ChainInWords(place::CriticalChain(problem, best.schedule), makespan));
   PrintRegime(result, problem);
+}
+
+// Of each chain of annealing, with one micro-batch and with several.
+int64_t RefineSteps(const place::PlaceOptions& options) {
+  const bool several = options.training.step == place::Step::kTraining &&
+                       options.training.MicrobatchCounts().back() > 1;
+  return several ? 2 * options.refine_steps : options.refine_steps;
 }
 
 // The GPU that --device names. auto is the CPU: it gives the same result everywhere.
@@ -244,7 +257,7 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
       const bool timed = how.time_limit > 0;
       const int64_t total = how.algo != place::Algorithm::kAuto ? 0
                             : timed ? static_cast<int64_t>(std::ceil(how.time_limit))
-                                    : place::kRefineChains * how.refine_steps;
+                                    : place::kRefineChains * RefineSteps(how);
       run::Progress progress("place", total, timed ? "s" : "steps",
                              {.enabled = !context.common.no_progress && !context.common.quiet});
       place::PlaceOptions settings = how;

@@ -28,7 +28,9 @@ struct SimulateCommandOptions {
   int64_t allocator_rounding = 512;
 
   void Fields(cli::FieldVisitor& f) {
-    f.Positional("graph", graph, "graph file");
+    f.Positional("graph", graph,
+                 "graph (JSON, HDF5, Graphviz) or model (ONNX, TensorFlow GraphDef); of "
+                 "TorchScript and .pt2, import makes a graph");
     f.Positional("placement", placement, "placement file");
     f("trace", trace, "trace.json in --out: the plan for ui.perfetto.dev");
     f("mode", mode,

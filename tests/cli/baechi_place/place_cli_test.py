@@ -1,14 +1,12 @@
 """baechi-place as a user runs it."""
 import json
-import pathlib
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
 import perfetto
-from orchard_process import BIN, SOURCE, ProgramTest, run
+from orchard_process import BIN, SOURCE, ScratchTest, run
 
 PROGRAM = BIN / "baechi-place"
 GNMT = SOURCE / "data" / "graphs" / "gnmt_v2.json"
@@ -17,17 +15,7 @@ SMALL = SOURCE / "data" / "graphs" / "workloads" / "gnmt_inference_layers.json"
 FAST = ["--no-progress", "--refine-steps", "10"]
 
 
-class BaechiPlaceTest(ProgramTest):
-    def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.dir = pathlib.Path(scratch.name)
-
-    def file(self, name, content):
-        path = self.dir / name
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return path
-
+class BaechiPlaceTest(ScratchTest):
     def test_placing_leaves_a_page_and_a_placement_that_simulates_the_same(self):
         out = self.dir / "run"
         placed = self.json_of(run(PROGRAM, "place", SMALL, "--out", out, "--trace", "--json", *FAST))

@@ -12,6 +12,8 @@
 #include "place/exact_search.h"
 #include "place/joined_bound.h"
 #include "place/milp.h"
+#include "place/pipeline_order.h"
+#include "place/place_training.h"
 #include "unit/place/check_schedule.h"
 #include "unit/place/golden_graphs.h"
 #include "unit/place/random_graph.h"
@@ -38,6 +40,19 @@ TEST(Optimal, FindsTheKnownOptima) {
   }
 }
 
+// Whether no device runs an update of a training step before anything else.
+bool UpdatesAreLast(const Problem& problem, const std::vector<int32_t>& device,
+                    const std::vector<int32_t>& order) {
+  const std::vector<uint8_t> update = Updates(problem.graph);
+  std::vector<uint8_t> began(problem.cluster.size(), 0);
+  for (int32_t i : order) {
+    const bool last = !update.empty() && update[i];
+    if (began[device[i]] && !last) return false;
+    if (last) began[device[i]] = 1;
+  }
+  return true;
+}
+
 // Every device for every operator, every order: nothing is pruned and nothing is clever.
 Time BruteForce(const Problem& problem) {
   const int32_t n = problem.ops.size(), devices = problem.cluster.size();
@@ -48,6 +63,7 @@ Time BruteForce(const Problem& problem) {
     for (int32_t i = 0; i < n; ++i) device[i] = of_group[problem.ops.group[i]];
     std::iota(order.begin(), order.end(), 0);
     do {
+      if (!UpdatesAreLast(problem, device, order)) continue;
       const Time makespan = simulator.Run(device, Dispatch::kOrder, order);
       if (makespan >= best) continue;
       const MemoryUse memory =
@@ -170,6 +186,77 @@ TEST(Milp, LeavesLinksThatAreResourcesToOthers) {
   const Problem problem(graph, golden::Devices(2), {}, GroupOperators(graph, Grouping::kNone));
   const Evaluated single = Evaluate(problem, std::vector<int32_t>(graph.size(), 0));
   EXPECT_FALSE(SolveMilp(problem, single, {}).built);
+}
+
+// Whole training steps, also with two micro-batches, where memory binds and where it does not.
+RC_GTEST_PROP(Optimal, IsBruteForceOnTrainingSteps, ()) {
+  const Graph graph = RandomGraph({.max_ops = 2, .max_us = 20});
+  PlaceOptions options{.allocator_rounding = 1, .refine_steps = 10};
+  options.training = {
+      .step = Step::kTraining, .microbatches = "2", .launch_us = 1, .bandwidth = 0.5};
+  auto step = MakeStep(graph, options, 2);
+  if (step->size() > 6) {
+    options.training.microbatches = "1";
+    step = MakeStep(graph, options, 1);
+  }
+  Cluster cluster(2, INT64_MAX, {0.1, 1},
+                  *rc::gen::element(Comm::kParallel, Comm::kDuplex, Comm::kHalf));
+  if (*rc::gen::arbitrary<bool>()) {
+    const int64_t all = MemorySizes(*step, StepMemory(options)).Everything();
+    for (Device& device : cluster.devices) device.memory = all * *rc::gen::inRange(5, 11) / 10;
+  }
+  const Time best = BruteForce(StepProblem(*step, cluster, options));
+  try {
+    const OptimalResult result = FindOptimal(graph, cluster, {.place = options});
+    RC_ASSERT(result.proven);
+    RC_ASSERT(result.place.best.result.schedule.makespan == best);
+    RC_ASSERT(result.place.bound.value() == best);
+    RC_ASSERT(PlaceTraining(graph, cluster, options).result.bound.value() <= best);
+  } catch (const ImpossibleError&) {
+    RC_ASSERT(best == kNever);
+  }
+}
+
+// The programme knows that updates come last, and its bound holds for steps as well.
+TEST(Milp, BoundsTrainingSteps) {
+  const Graph graph = golden::Make(
+      {{"a", 5, 10, 10}, {"b", 7, 10, 10}, {"c", 6, 10, 10}, {"d", 4, 10, 10}},
+      {{"a", "b", 1}, {"a", "c", 1}, {"b", "d", 1}, {"c", "d", 1}}, PersistentMemory::kSeparate);
+  PlaceOptions options{.allocator_rounding = 1};
+  options.training = {.step = Step::kTraining, .launch_us = 1, .bandwidth = 0.01};
+  const auto step = MakeStep(graph, options, 1);
+  const Problem problem =
+      StepProblem(*step, golden::Devices(2, INT64_MAX, Comm::kParallel), options);
+  const Evaluated single = Evaluate(problem, std::vector<int32_t>(step->size(), 0));
+  const MilpResult programme = SolveMilp(problem, single, {});
+  SearchBudget budget;
+  const ExactResult searched = SearchPlacements(problem, kNever, budget);
+  ASSERT_TRUE(programme.built && programme.optimal && searched.finished);
+  // To its precision, and rounded down to nanoseconds.
+  EXPECT_LE(programme.bound, searched.bound);
+  EXPECT_GE(programme.bound, searched.bound - 1 - searched.bound / 100'000);
+  EXPECT_EQ(programme.best->schedule.makespan, searched.bound);
+}
+
+TEST(Optimal, SaysWhichNumberOfMicrobatchesIsBest) {
+  const Graph graph = golden::Make({{"a", 40, 1, 0}, {"b", 40, 1, 0}}, {{"a", "b", 0}},
+                                   PersistentMemory::kSeparate);
+  OptimalOptions options{.place = {.allocator_rounding = 1}, .time_limit_seconds = 3};
+  options.place.training = {.step = Step::kTraining, .microbatches = "auto", .launch_us = 0};
+  const OptimalResult result =
+      FindOptimal(graph, Cluster(2, INT64_MAX, {}, Comm::kParallel), options);
+  ASSERT_EQ(result.counts.size(), 6u);
+  // Two stages of 40 and 40: (k + 1) (40 + 40) / k.
+  EXPECT_EQ(result.counts[0].makespan, FromMicroseconds(160));
+  EXPECT_EQ(result.counts[1].makespan, FromMicroseconds(120));
+  EXPECT_TRUE(result.counts[0].proven);
+  EXPECT_TRUE(result.counts[1].proven);
+  for (const auto& count : result.counts) {
+    EXPECT_LE(count.bound, count.makespan);
+    EXPECT_LE(result.place.best.result.schedule.makespan, count.makespan);
+    EXPECT_LE(result.place.bound.value(), count.bound);
+  }
+  EXPECT_EQ(result.step->step->options.microbatches, result.place.best.microbatches);
 }
 
 // The bound stays one when time is short.

@@ -8,12 +8,15 @@
 #include <regex>
 
 #include "base/error.h"
+#include "place/microbatches.h"
 #include "place/pipeline_order.h"
 #include "place/pipeline_split.h"
+#include "place/pipelined_members.h"
 #include "place/place_training.h"
 #include "place/placement.h"
 #include "place/recompute.h"
 #include "unit/place/check_schedule.h"
+#include "unit/place/golden_graphs.h"
 #include "unit/place/random_graph.h"
 #include "unit/scratch_dir.h"
 
@@ -333,13 +336,15 @@ RC_GTEST_PROP(PlaceTraining, IsNeverWorseWithMoreNumbersOfMicrobatchesToTry, ())
   const Cluster cluster = RandomLinks(*rc::gen::inRange(1, 4));
   PlaceOptions options{.refine_steps = 20};
   options.training.launch_us = 1;
-  const auto makespan = [&](const std::string& count) {
+  const auto place = [&](const std::string& count) {
     options.training.microbatches = count;
-    return PlaceTraining(graph, cluster, options, {.threads = 2})
-        .result.best.result.schedule.makespan;
+    return PlaceTraining(graph, cluster, options, {.threads = 2}).result;
   };
-  const Time best = makespan("auto");
-  for (const char* count : {"1", "2", "4", "32"}) RC_ASSERT(best <= makespan(count));
+  const Time best = place("auto").best.result.schedule.makespan;
+  RC_ASSERT(best <= place("1").best.result.schedule.makespan);
+  // Of several, only the best number is annealed: the others count without.
+  for (const char* count : {"2", "4", "32"})
+    RC_ASSERT(best <= place(count).members.front().result.schedule.makespan);
 }
 
 TEST(PlaceTraining, BoundsTheStepThatIsChosen) {
@@ -363,6 +368,68 @@ TEST(TrainingStep, HoldsParametersThatAreOutputsOnce) {
       Of(step, Free(1), {.mode = Mode::kTrain, .optimizer = Optimizer::kSgd, .rounding = 1});
   // The parameters, their gradient, and what x makes.
   EXPECT_EQ(Evaluate(problem, std::vector<int32_t>(step.size(), 0)).memory.peak[0], 201);
+}
+
+// Annealing placements of several micro-batches keeps what was there before it.
+RC_GTEST_PROP(PlaceTraining, IsNeverWorseThanBeforeItsRefinement, ()) {
+  const Graph graph = RandomGraph({.max_us = 200});
+  const Cluster cluster = RandomLinks(*rc::gen::inRange(2, 4));
+  PlaceOptions options{.refine_steps = 60};
+  options.training.launch_us = 1;
+  options.training.microbatches = "3";
+  options.training.schedule = *rc::gen::element(Pipeline::kAuto, Pipeline::kGpipe, Pipeline::k1F1B);
+  const auto whole = MakeStep(graph, options, 1), step = MakeStep(graph, options, 3);
+  const Problem single = StepProblem(*whole, cluster, options);
+  const auto before = RunPipelined(StepProblem(*step, cluster, options),
+                                   StepCandidates(single, Search(single, options).members, true),
+                                   options.training.schedule, 1);
+  const Member after = PlaceTraining(graph, cluster, options).result.best;
+  RC_ASSERT(!Better(before.best[0], after));
+  if (options.training.schedule != Pipeline::kAuto) RC_ASSERT(after.pipeline != "refined");
+  for (const Member& member : before.best) RC_ASSERT(!Better(member, before.best[0]));
+}
+
+// Two chains of two operators and one more, badly balanced by hand.
+TEST(PlaceTraining, RefinesPlacementsOfSeveralMicrobatches) {
+  const Graph graph = golden::Make(
+      {{"a", 40, 1, 0}, {"b", 40, 1, 0}, {"c", 24, 1, 0}, {"d", 56, 1, 0}, {"e", 40, 1, 0}},
+      {{"a", "b", 8}, {"c", "d", 8}}, PersistentMemory::kSeparate);
+  const Cluster two(2, INT64_MAX, {0.01, 0}, Comm::kParallel);
+  PlaceOptions options{.allocator_rounding = 1, .refine_steps = 400};
+  options.training.launch_us = 0;
+  options.training.microbatches = "4";
+  const auto step = MakeStep(graph, options, 4);
+  const Problem problem = StepProblem(*step, two, options);
+  const StepCandidate bad{.name = "by hand", .device = {0, 0, 0, 0, 1}};
+  const Member start = RunPipelined(problem, {bad}, Pipeline::kAuto, 1).best[0];
+  const std::optional<Member> refined = RefinePipelined(problem, {start}, options, {});
+  ASSERT_TRUE(refined);
+  EXPECT_LT(refined->result.schedule.makespan, start.result.schedule.makespan);
+  EXPECT_EQ(refined->microbatches, 4);
+  // 400 us of compute on two devices.
+  EXPECT_GE(refined->result.schedule.makespan, FromMicroseconds(200));
+}
+
+// A table of methods with micro-batches: none is worse than with the whole batch.
+RC_GTEST_PROP(CompareSteps, TakesTheBestNumberOfMicrobatches, ()) {
+  const Graph graph = RandomGraph({.max_us = 200});
+  const Cluster cluster = RandomLinks(2);
+  PlaceOptions options;
+  options.training.launch_us = 1;
+  const Comparison whole = CompareSteps(graph, cluster, options);
+  options.training.microbatches = "auto";
+  const Comparison several = CompareSteps(graph, cluster, options);
+  options.training.microbatches = "4";
+  const Comparison four = CompareSteps(graph, cluster, options);
+  RC_ASSERT(whole.members.size() == several.members.size());
+  for (size_t k = 0; k < whole.members.size(); ++k) {
+    RC_ASSERT(whole.members[k].algorithm == several.members[k].algorithm);
+    RC_ASSERT(!Better(whole.members[k], several.members[k]));
+    RC_ASSERT(!Better(four.members[k], several.members[k]));
+    if (!whole.members[k].placed) continue;
+    RC_ASSERT(several.bound.value() <= several.members[k].result.schedule.makespan);
+    RC_ASSERT(four.members[k].microbatches == 4);
+  }
 }
 
 RC_GTEST_PROP(PlaceTraining, KeepsLimitsOrSaysWhatWorks, ()) {
