@@ -11,6 +11,7 @@ namespace orchard::place {
 namespace {
 
 constexpr double kPartsOfWork[] = {1.0 / 256, 1.0 / 64, 1.0 / 16};  // bounds of clusters
+constexpr int kAttachSweeps = 8;
 
 // Edges between groups with the cost of all that they carry, dearest first.
 struct GroupEdge {
@@ -54,9 +55,11 @@ class Clusters {
     total_ = std::accumulate(work_.begin(), work_.end(), Time{0});
   }
 
-  // A unit that talks to one other one alone, and does less than sending takes, joins it.
+  // A unit that talks to one other one alone, and does less than sending takes, joins it. Of a
+  // chain each sweep takes in the two ends.
   void Attach() {
-    for (bool changed = true; changed;) {
+    bool changed = true;
+    for (int sweep = 0; changed && sweep < kAttachSweeps; ++sweep) {
       changed = false;
       std::vector<int32_t> partner(work_.size(), -1);  // -2: several
       std::vector<Time> cost(work_.size(), 0);
