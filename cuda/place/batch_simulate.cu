@@ -9,17 +9,24 @@
 // what does not depend on these, the next operator's index, edge range, device and work, is loaded
 // one operator ahead.
 //
+// With exclusive links a thread goes from event to event of its candidate
+// (place/batch_links_element.h), in another order than its neighbours: what it reads of the graph
+// is scattered, and a warp takes as long as its longest lane. State lies [element][candidate] all
+// the same.
+//
 // The memory of the devices is a second kernel, only where limits can bind: it goes through the
 // order backwards, with a word of reader bits for each tensor and candidate.
 #include <cuda_runtime.h>
 
 #include "cuda/place/batch_simulate.h"
 #include "place/batch_element.h"
+#include "place/batch_links_element.h"
 
 namespace orchard::cuda {
 namespace {
 
 using place::BatchArgs;
+using place::BatchLinks;
 using place::BatchMemory;
 using place::kBatchLanes;
 
@@ -71,6 +78,20 @@ __global__ void __launch_bounds__(kThreads) MakespanKernel(BatchArgs a) {
     i = next, first = next_first, behind = next_behind, to = next_to, time = next_time;
   }
   a.makespan[block * kBatchLanes + lane] = last;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) LinksKernel(BatchArgs a, BatchLinks l) {
+  const int64_t block = Candidate() / kBatchLanes;
+  if (block >= a.blocks) return;
+  const int lane = threadIdx.x % kBatchLanes;
+  const auto column = [&](int32_t size) { return block * size * kBatchLanes + lane; };
+  a.makespan[block * kBatchLanes + lane] =
+      place::LinkSimulation<T>(
+          a, l,
+          {a.order + block * a.ops, a.device + column(a.ops), l.missing + column(a.ops),
+           l.waiting + column(l.uses), l.sent + column(l.tensors)})
+          .Run();
 }
 
 __global__ void __launch_bounds__(kThreads, 8) MemoryKernel(BatchArgs a, BatchMemory m) {
@@ -135,7 +156,17 @@ void BatchSimulate(const BatchArgs& a, cudaStream_t stream) {
       "plans", "a pointer is null");
   const auto grid = static_cast<unsigned>((a.blocks * kBatchLanes + kThreads - 1) / kThreads);
   const size_t columns = static_cast<size_t>(a.devices) * kThreads;
-  if (a.wide) {
+  if (a.shared != nullptr) {
+    const BatchLinks& l = *a.shared;
+    CheckArgument(
+        l.missing != nullptr && l.sent != nullptr && (l.uses == 0 || l.waiting != nullptr), kName,
+        "links", "a pointer is null");
+    if (a.wide) {
+      LinksKernel<int64_t><<<grid, kThreads, 0, stream>>>(a, l);
+    } else {
+      LinksKernel<int32_t><<<grid, kThreads, 0, stream>>>(a, l);
+    }
+  } else if (a.wide) {
     MakespanKernel<int64_t><<<grid, kThreads, columns * sizeof(int64_t), stream>>>(a);
   } else {
     MakespanKernel<int32_t><<<grid, kThreads, columns * sizeof(int32_t), stream>>>(a);

@@ -5,24 +5,25 @@
 
 namespace orchard::place {
 
-bool BatchGraph::Supports(const Cluster& cluster) {
-  return cluster.comm == Comm::kParallel && cluster.size() <= kMaxBatchDevices;
-}
+bool BatchGraph::Supports(const Cluster& cluster) { return cluster.size() <= kMaxBatchDevices; }
 
 BatchGraph::BatchGraph(const Problem& problem)
     : ops(problem.ops.size()),
       devices(problem.cluster.size()),
       links(problem.cluster.links.empty() ? 1 : devices * devices),
       work_devices(problem.cluster.uniform() && problem.ops.work_on.empty() ? 1 : devices),
+      comm(problem.cluster.comm),
       in_begin(problem.ops.in_begin) {
   for (int32_t e : problem.ops.in_edges) producer.push_back(problem.ops.edges[e].src);
-  Times(problem.ops, problem.cluster);
+  int64_t latest = Times(problem.ops, problem.cluster);
+  if (comm != Comm::kParallel) latest += Uses(problem.ops, problem.cluster);
+  Narrow(latest);
   Memory(problem);
 }
 
-// Times, and whether 32 bits hold every end: none is later than all work and the dearest input of
-// every operator one after the other.
-void BatchGraph::Times(const TaskGraph& tasks, const Cluster& cluster) {
+// Times. With parallel links no end is later than what this returns: all work and the dearest input
+// of every operator one after the other.
+int64_t BatchGraph::Times(const TaskGraph& tasks, const Cluster& cluster) {
   int64_t latest = 0;
   for (int32_t i = 0; i < ops; ++i) {
     Time longest = 0;
@@ -46,12 +47,55 @@ void BatchGraph::Times(const TaskGraph& tasks, const Cluster& cluster) {
     }
     latest += longest + dearest;
   }
-  wide = latest > INT32_MAX;
+  return latest;
+}
+
+// Uses of tensors by the topological index of the producer, and the time of all transfers one after
+// the other.
+int64_t BatchGraph::Uses(const TaskGraph& tasks, const Cluster& cluster) {
+  std::vector<int32_t> by_topo(ops);
+  std::iota(by_topo.begin(), by_topo.end(), 0);
+  std::sort(by_topo.begin(), by_topo.end(),
+            [&](int32_t a, int32_t b) { return tasks.topo[a] < tasks.topo[b]; });
+  all_tensors = static_cast<int32_t>(tasks.tensors.size());
+  first_use.resize(ops);
+  last_use.resize(ops);
+  inputs.assign(ops, 0);
+  int64_t latest = 0;
+  for (int32_t i : by_topo) {
+    first_use[i] = static_cast<int32_t>(use_reader.size());
+    for (int32_t e = tasks.out_begin[i]; e < tasks.out_begin[i + 1]; ++e) {
+      for (int32_t t : tasks.TensorsOf(e)) {
+        use_producer.push_back(i);
+        use_reader.push_back(tasks.edges[e].dst);
+        use_tensor.push_back(t);
+        ++inputs[tasks.edges[e].dst];
+        Time dearest = 0;
+        for (int32_t pair = 0; pair < links; ++pair) {
+          const int32_t src = links == 1 ? 0 : pair / devices,
+                        dst = links == 1 ? 1 : pair % devices;
+          const bool link = src != dst && dst < devices;
+          use_cost64.push_back(link ? tasks.Cost(cluster, t, src, dst) : 0);
+          dearest = std::max(dearest, use_cost64.back());
+        }
+        latest += dearest;
+      }
+    }
+    last_use[i] = static_cast<int32_t>(use_reader.size());
+  }
+  return latest;
+}
+
+// Takes 32 bits where they hold every end.
+void BatchGraph::Narrow(int64_t latest) {
+  wide = latest >= INT32_MAX;
   if (wide) return;
   work32.assign(work64.begin(), work64.end());
   cost32.assign(cost64.begin(), cost64.end());
+  use_cost32.assign(use_cost64.begin(), use_cost64.end());
   work64 = {};
   cost64 = {};
+  use_cost64 = {};
 }
 
 void BatchGraph::Memory(const Problem& problem) {
@@ -96,7 +140,7 @@ void BatchGraph::Memory(const Problem& problem) {
   for (const Device& device : problem.cluster.devices) limit.push_back(device.memory);
 }
 
-BatchArgs BatchGraph::Args(BatchMemory* memory) const {
+BatchArgs BatchGraph::Args(BatchLinks* shared, BatchMemory* memory) const {
   BatchArgs args;
   args.ops = ops;
   args.devices = devices;
@@ -107,6 +151,19 @@ BatchArgs BatchGraph::Args(BatchMemory* memory) const {
   args.cost = wide ? static_cast<const void*>(cost64.data()) : cost32.data();
   args.work_devices = work_devices;
   args.work = wide ? static_cast<const void*>(work64.data()) : work32.data();
+  if (comm != Comm::kParallel) {
+    shared->half = comm == Comm::kHalf;
+    shared->uses = static_cast<int32_t>(use_reader.size());
+    shared->tensors = all_tensors;
+    shared->use_begin = first_use.data();
+    shared->use_end = last_use.data();
+    shared->producer = use_producer.data();
+    shared->reader = use_reader.data();
+    shared->tensor = use_tensor.data();
+    shared->cost = wide ? static_cast<const void*>(use_cost64.data()) : use_cost32.data();
+    shared->inputs = inputs.data();
+    args.shared = shared;
+  }
   if (!memory) return args;
   memory->tensors = static_cast<int32_t>(bytes.size());
   memory->use_begin = use_begin.data();

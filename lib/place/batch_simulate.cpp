@@ -5,6 +5,7 @@
 
 #include "base/simd.h"
 #include "place/batch_element.h"
+#include "place/batch_links_element.h"
 
 namespace orchard::place {
 namespace {
@@ -16,6 +17,8 @@ template <class T>
 struct Scratch {
   std::vector<T> end;
   std::vector<uint32_t> readers;
+  std::vector<int32_t> missing, waiting;
+  std::vector<uint32_t> sent;
 };
 
 template <class T>
@@ -77,6 +80,22 @@ ORCHARD_SIMD void RunBlock(const BatchArgs& a, const int32_t* order, const uint8
     for (int k = 0; k < kLanes; ++k) last[k] = Later(last[k], done[k]);
   }
   for (int k = 0; k < kLanes; ++k) makespan[k] = last[k];
+}
+
+// Events come in another order in every lane: one after the other.
+template <class T>
+void RunBlockWithLinks(const BatchArgs& a, const int32_t* order, const uint8_t* device,
+                       Scratch<T>& scratch, int64_t* makespan) {
+  const BatchLinks& links = *a.shared;
+  scratch.missing.resize(static_cast<size_t>(a.ops) * kLanes);
+  scratch.waiting.resize(static_cast<size_t>(links.uses) * kLanes);
+  scratch.sent.resize(static_cast<size_t>(links.tensors) * kLanes);
+  for (int k = 0; k < kLanes; ++k) {
+    makespan[k] = LinkSimulation<T>(a, links,
+                                    {order, device + k, scratch.missing.data() + k,
+                                     scratch.waiting.data() + k, scratch.sent.data() + k})
+                      .Run();
+  }
 }
 
 void MemoryOfBlock(const BatchArgs& a, const int32_t* order, const uint8_t* device,
@@ -144,7 +163,11 @@ void Run(const BatchArgs& a, ThreadPool& pool) {
     scratch.end.resize(static_cast<size_t>(a.ops) * kLanes);
     const int32_t* order = a.order + block * a.ops;
     const uint8_t* device = a.device + block * a.ops * kLanes;
-    RunBlock<T>(a, order, device, scratch.end.data(), a.makespan + block * kLanes);
+    if (a.shared) {
+      RunBlockWithLinks<T>(a, order, device, scratch, a.makespan + block * kLanes);
+    } else {
+      RunBlock<T>(a, order, device, scratch.end.data(), a.makespan + block * kLanes);
+    }
     if (!a.memory) return;
     scratch.readers.resize(static_cast<size_t>(a.memory->tensors) * kLanes);
     MemoryOfBlock(a, order, device, scratch.readers.data(), a.memory->excess + block * kLanes);

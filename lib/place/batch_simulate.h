@@ -4,8 +4,9 @@
 // Candidates come in blocks of 32 that share an order of all operators, a topological one, and
 // differ in devices: a plan and the moves that a search considers. A block is a warp on the GPU and
 // a few vectors on the CPU. Each operator starts when its device has done all that comes before it
-// in the order and its inputs are there; tensors travel at once (Comm::kParallel). That is what
-// Simulator gives with Dispatch::kOrder, to the nanosecond.
+// in the order and its inputs are there; tensors travel at once, or with BatchLinks as the channels
+// let them (place/batch_links_element.h), each candidate event by event. That is what Simulator
+// gives with Dispatch::kOrder, to the nanosecond.
 //
 // The memory estimate takes the order for time: a copy exists from its producer on, and an output
 // goes when its last reader in the order has run; gradients that a training step adds up count one
@@ -40,6 +41,23 @@ struct BatchMemory {
   int64_t* excess = nullptr;              // [blocks, lanes] out: bytes over the limits, summed
 };
 
+// The transfers, where links are exclusive. A use is a tensor read by an operator; uses are
+// numbered by the topological index of the producer, then by its edges.
+struct BatchLinks {
+  bool half = false;  // a device sends or receives; else both at once
+  int32_t uses = 0, tensors = 0;
+  const int32_t* use_begin = nullptr;  // [ops] uses of what operator i makes: [use_begin[i],
+  const int32_t* use_end = nullptr;    // [ops] use_end[i])
+  const int32_t* producer = nullptr;   // [uses]
+  const int32_t* reader = nullptr;     // [uses]
+  const int32_t* tensor = nullptr;     // [uses]
+  const void* cost = nullptr;          // [uses, links]
+  const int32_t* inputs = nullptr;     // [ops] uses by operator i
+  int32_t* missing = nullptr;          // [blocks, ops, lanes], for the kernel only, as the next two
+  int32_t* waiting = nullptr;          // [blocks, uses, lanes]
+  uint32_t* sent = nullptr;            // [blocks, tensors, lanes]
+};
+
 // Pointers to arrays of Time-like integers are int64_t where `wide`, else int32_t.
 struct BatchArgs {
   int32_t ops = 0, devices = 0;
@@ -58,6 +76,7 @@ struct BatchArgs {
   void* end = nullptr;                  // [blocks, ops, lanes], for the kernel only
   int64_t* makespan = nullptr;          // [blocks, lanes] out
   const BatchMemory* memory = nullptr;  // null: limits do not matter
+  const BatchLinks* shared = nullptr;   // null: links are parallel
 };
 
 // The CPU twin of cuda/place/batch_simulate.h, with the same results.

@@ -35,7 +35,7 @@ class OnDevice {
     devices_ = Allocate<uint8_t>(lanes * graph.ops);
     end_ = Allocate<char>(lanes * graph.ops * (graph.wide ? 8 : 4));
     makespan_ = Allocate<int64_t>(lanes);
-    args_ = graph.Args(with_memory ? &memory_ : nullptr);
+    args_ = graph.Args(&shared_, with_memory ? &memory_ : nullptr);
     args_.in_begin = Upload(graph.in_begin);
     args_.producer = Upload(graph.producer);
     args_.work = graph.wide ? static_cast<const void*>(Upload(graph.work64)) : Upload(graph.work32);
@@ -44,6 +44,7 @@ class OnDevice {
     args_.device = devices_.get();
     args_.end = end_.get();
     args_.makespan = makespan_.get();
+    if (args_.shared) UploadLinks(graph, lanes);
     if (!with_memory) return;
     memory_.use_begin = Upload(graph.use_begin);
     memory_.used = Upload(graph.used);
@@ -78,6 +79,23 @@ class OnDevice {
   }
 
  private:
+  void UploadLinks(const BatchGraph& graph, int64_t lanes) {
+    shared_.use_begin = Upload(graph.first_use);
+    shared_.use_end = Upload(graph.last_use);
+    shared_.producer = Upload(graph.use_producer);
+    shared_.reader = Upload(graph.use_reader);
+    shared_.tensor = Upload(graph.use_tensor);
+    shared_.inputs = Upload(graph.inputs);
+    shared_.cost =
+        graph.wide ? static_cast<const void*>(Upload(graph.use_cost64)) : Upload(graph.use_cost32);
+    missing_ = Allocate<int32_t>(lanes * graph.ops);
+    waiting_ = Allocate<int32_t>(lanes * shared_.uses);
+    sent_ = Allocate<uint32_t>(lanes * shared_.tensors);
+    shared_.missing = missing_.get();
+    shared_.waiting = waiting_.get();
+    shared_.sent = sent_.get();
+  }
+
   template <class T>
   const T* Upload(const std::vector<T>& values) {
     return constants_.Upload(values, kRoom, stream_);
@@ -86,13 +104,15 @@ class OnDevice {
   int device_;
   cudaStream_t stream_ = nullptr;
   BatchArgs args_;
+  BatchLinks shared_;
   BatchMemory memory_;
   cuda::DeviceConstants constants_;
   cuda::DeviceMemory<int32_t> order_;
   cuda::DeviceMemory<uint8_t> devices_;
   cuda::DeviceMemory<char> end_;
   cuda::DeviceMemory<int64_t> makespan_, excess_;
-  cuda::DeviceMemory<uint32_t> readers_;
+  cuda::DeviceMemory<uint32_t> readers_, sent_;
+  cuda::DeviceMemory<int32_t> missing_, waiting_;
 };
 
 }  // namespace
@@ -170,8 +190,9 @@ void BatchSimulator::Run(int64_t blocks) {
     return;
   }
 #endif
+  BatchLinks shared;
   BatchMemory memory;
-  BatchArgs args = s.graph.Args(s.with_memory ? &memory : nullptr);
+  BatchArgs args = s.graph.Args(&shared, s.with_memory ? &memory : nullptr);
   args.blocks = blocks;
   args.order = s.order.data();
   args.device = s.devices;

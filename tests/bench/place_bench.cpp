@@ -50,10 +50,10 @@ void Events(benchmark::State& state, bool gnmt, Comm comm, Dispatch dispatch) {
   state.SetItemsProcessed(state.iterations());
 }
 
-void Batch(benchmark::State& state, bool gnmt, bool limits) {
+void Batch(benchmark::State& state, bool gnmt, bool limits, Comm comm) {
   const Graph graph = GraphNamed(gnmt);
-  const Problem problem(graph, Cluster(4, limits ? 1'000'000'000 : INT64_MAX, {}, Comm::kParallel),
-                        {}, GroupOperators(graph, Grouping::kTf));
+  const Problem problem(graph, Cluster(4, limits ? 1'000'000'000 : INT64_MAX, {}, comm), {},
+                        GroupOperators(graph, Grouping::kTf));
   const auto plans = Placements(problem);
   BatchSimulator batch(problem, kPlans / kBatchLanes, 1);
   for (int64_t block = 0; block < batch.blocks(); ++block) {
@@ -79,11 +79,12 @@ void RegisterAll() {
       benchmark::RegisterBenchmark(
           (name + "/events, " + Name(comm) + ", by priority").c_str(),
           [=](benchmark::State& s) { Events(s, gnmt, comm, Dispatch::kPriority); });
+      benchmark::RegisterBenchmark((name + "/batch, " + Name(comm)).c_str(),
+                                   [=](benchmark::State& s) { Batch(s, gnmt, false, comm); });
     }
-    benchmark::RegisterBenchmark((name + "/batch").c_str(),
-                                 [=](benchmark::State& s) { Batch(s, gnmt, false); });
-    benchmark::RegisterBenchmark((name + "/batch with memory").c_str(),
-                                 [=](benchmark::State& s) { Batch(s, gnmt, true); });
+    benchmark::RegisterBenchmark((name + "/batch with memory").c_str(), [=](benchmark::State& s) {
+      Batch(s, gnmt, true, Comm::kParallel);
+    });
   }
 }
 

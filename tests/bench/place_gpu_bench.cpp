@@ -56,7 +56,7 @@ void Kernel(benchmark::State& state, int64_t blocks, int64_t limit) {
       kept(graph.kept), fleeting(graph.fleeting), limits(graph.limit), makespan(lanes),
       excess(lanes);
   BatchMemory memory;
-  BatchArgs args = graph.Args(limit == INT64_MAX ? nullptr : &memory);
+  BatchArgs args = graph.Args(nullptr, limit == INT64_MAX ? nullptr : &memory);
   const DeviceArray<uint32_t> readers(limit == INT64_MAX ? 1 : lanes * memory.tensors);
   args.blocks = blocks;
   args.in_begin = in_begin.data();

@@ -66,8 +66,8 @@ void ExpectTheSame(const GenerateOptions& graph_options, const Cluster& cluster,
   }
 }
 
-Cluster Unlike(int32_t devices, int64_t memory) {
-  Cluster cluster(devices, memory, {}, Comm::kParallel);
+Cluster Unlike(int32_t devices, int64_t memory, Comm comm = Comm::kParallel) {
+  Cluster cluster(devices, memory, {}, comm);
   for (int32_t d = 0; d < devices; ++d) {
     cluster.devices[d].speed = 1 + 0.25 * d;
     for (int32_t e = 0; e < devices; ++e)
@@ -90,6 +90,15 @@ TEST_F(PlaceKernels, BatchSimulateKnowsUnlikeDevicesAndLinks) {
 TEST_F(PlaceKernels, BatchSimulateHoldsTimesBeyond32Bits) {
   ExpectTheSame({.ops = 500, .us = 1e6}, Cluster(4, INT64_MAX, {}, Comm::kParallel), Mode::kInfer);
   ExpectTheSame({.ops = 500, .us = 1e6}, Unlike(4, INT64_MAX), Mode::kInfer);
+}
+
+TEST_F(PlaceKernels, BatchSimulateSharesLinks) {
+  for (const Comm comm : {Comm::kDuplex, Comm::kHalf}) {
+    for (const int32_t devices : {2, 4, 32})
+      ExpectTheSame({.ops = 1000}, Cluster(devices, INT64_MAX, {}, comm), Mode::kInfer);
+    ExpectTheSame({.ops = 1000}, Unlike(5, 100'000'000, comm), Mode::kInfer);
+    ExpectTheSame({.ops = 500, .us = 1e6}, Cluster(4, INT64_MAX, {}, comm), Mode::kInfer);
+  }
 }
 
 TEST_F(PlaceKernels, BatchSimulateEstimatesTheSameMemory) {

@@ -17,7 +17,7 @@ Cluster RandomCluster() {
   Cluster cluster(*rc::gen::inRange(1, 12), INT64_MAX,
                   {.us_per_byte = *rc::gen::inRange(0, 10) / 20.0,
                    .latency_us = static_cast<double>(*rc::gen::inRange(0, 5))},
-                  Comm::kParallel);
+                  *rc::gen::element(Comm::kParallel, Comm::kDuplex, Comm::kHalf));
   if (*rc::gen::inRange(0, 2)) return cluster;
   for (Device& device : cluster.devices) device.speed = *rc::gen::inRange(1, 4) / 2.0;
   for (int k = 0; k < cluster.size() * cluster.size(); ++k)

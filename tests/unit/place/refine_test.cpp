@@ -76,15 +76,17 @@ TEST(Refine, BringsMemoryBelowTheLimit) {
 
 TEST(BatchRefine, FindsPlansThatTheSimulatorRepeats) {
   const Graph graph = Generate({.ops = 200, .width = 10, .us = 1000}, 5);
-  const Problem problem = MakeProblem(graph, Comm::kParallel);
-  const BatchRefineOptions options{.batches = 200, .chains = 8};
-  const Candidate found = BatchRefine(problem, {OneDevice(problem)}, options);
-  std::vector<int32_t> order(problem.ops.size());
-  for (int32_t i = 0; i < problem.ops.size(); ++i) order[found.rank[i]] = i;
-  Simulator simulator(problem.ops, problem.cluster);
-  const Time makespan = simulator.Run(found.device, Dispatch::kOrder, order);
-  EXPECT_LT(makespan, problem.ops.TotalWork() / 2);
-  EXPECT_LE(Evaluate(problem, found.device, order).schedule.makespan, makespan);
+  for (Comm comm : {Comm::kParallel, Comm::kDuplex, Comm::kHalf}) {
+    const Problem problem = MakeProblem(graph, comm);
+    const BatchRefineOptions options{.batches = 200, .chains = 8};
+    const Candidate found = BatchRefine(problem, {OneDevice(problem)}, options);
+    std::vector<int32_t> order(problem.ops.size());
+    for (int32_t i = 0; i < problem.ops.size(); ++i) order[found.rank[i]] = i;
+    Simulator simulator(problem.ops, problem.cluster);
+    const Time makespan = simulator.Run(found.device, Dispatch::kOrder, order);
+    EXPECT_LT(makespan, problem.ops.TotalWork() * 2 / 3) << Name(comm);
+    EXPECT_LE(Evaluate(problem, found.device, order).schedule.makespan, makespan);
+  }
 }
 
 TEST(BatchRefine, IsTheSameForAnyNumberOfThreads) {
