@@ -22,7 +22,8 @@ run::Numbers NumbersOf(const Member& member) {
                           {"seconds", member.seconds},
                           {"plan_seconds", member.plan_seconds},
                           {"published_makespan_ns", static_cast<double>(member.published_makespan)},
-                          {"lp_objective_us", member.lp_objective_us}};
+                          {"lp_objective_us", member.lp_objective_us},
+                          {"lp_bound_us", member.lp_bound_us}};
   if (member.microbatches > 1) {
     numbers["microbatches"] = member.microbatches;
     for (size_t p = 0; p < std::size(kPipelineNames); ++p) {
@@ -51,6 +52,7 @@ Member MemberOf(const std::string& name, Algorithm algorithm, const run::Numbers
   member.plan_seconds = at("plan_seconds");
   member.published_makespan = static_cast<Time>(at("published_makespan_ns"));
   member.lp_objective_us = at("lp_objective_us");
+  member.lp_bound_us = at("lp_bound_us");
   member.microbatches = static_cast<int32_t>(std::max(1.0, at("microbatches")));
   if (member.microbatches > 1) {
     member.pipeline = kPipelineNames[static_cast<size_t>(at("pipeline"))].name;

@@ -62,9 +62,10 @@ inline constexpr cli::EnumName<Compat> kCompatNames[] = {
     {"none", Compat::kNone}, {"tf", Compat::kTf}, {"torch", Compat::kTorch}};
 constexpr auto EnumNames(Compat) { return std::span(kCompatNames); }
 
-enum class LpSolver { kAuto, kHighs, kPdlp, kNone };
+enum class LpSolver { kAuto, kHighs, kPaths, kPdlp, kNone };
 inline constexpr cli::EnumName<LpSolver> kLpSolverNames[] = {{"auto", LpSolver::kAuto},
                                                              {"highs", LpSolver::kHighs},
+                                                             {"paths", LpSolver::kPaths},
                                                              {"pdlp", LpSolver::kPdlp},
                                                              {"none", LpSolver::kNone}};
 constexpr auto EnumNames(LpSolver) { return std::span(kLpSolverNames); }
@@ -158,11 +159,11 @@ struct PlaceOptions {
     f("sct_theta", sct_theta, "m-SCT: favourites have x below this; 0.5, or 0.1 with --compat tf",
       cli::Between(0, 0.5));
     f("lp", lp,
-      "m-SCT: solver of the linear programme; auto: HiGHS, PDLP beyond 50,000 edges; none: "
-      "matching "
-      "by weight");
-    f("lp_time_limit", lp_time_limit, "m-SCT: seconds before the matching takes over",
-      cli::Positive());
+      "m-SCT: solver of the linear programme; auto: HiGHS, beyond 5,000 edges or its time paths "
+      "(to "
+      "2 %); none: matching by weight");
+    f("lp_time_limit", lp_time_limit,
+      "m-SCT: seconds; then paths keeps its best, PDLP gives way to the matching", cli::Positive());
     f("compat", compat, "conventions of a published program, whose simulator is run as well");
     f("retopo", retopo, "with --compat: number fused operators anew");
     f("adjust", adjust, "with --compat: place without groups, then bring them together so");

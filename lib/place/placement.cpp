@@ -180,7 +180,8 @@ std::string PlacementToJson(const Graph& graph, const Cluster& cluster, const Pl
     json["devices"].push_back(entry);
   }
   if (result.best.lp_objective_us >= 0)
-    json["lp"] = {{"objective_us", result.best.lp_objective_us}};
+    json["lp"] = {{"objective_us", result.best.lp_objective_us},
+                  {"bound_us", result.best.lp_bound_us}};
   std::string text = json.dump(1);
   text.resize(text.rfind('\n'));
   if (!result.best.favourite.empty())

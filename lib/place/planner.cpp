@@ -14,13 +14,14 @@
 #include "place/m_topo.h"
 #include "place/min_cut.h"
 #include "place/sct.h"
+#include "place/sct_paths.h"
 #include "place/sct_pdlp.h"
 
 namespace orchard::place {
 namespace {
 
-constexpr size_t kMaxHighsEdges = 50000;  // beyond, PDLP solves the programme
-constexpr int kMemoryTries = 5;           // plans with ever smaller limits, before giving up
+constexpr size_t kMaxHighsEdges = 5000;  // beyond, the simplex method takes minutes
+constexpr int kMemoryTries = 5;          // plans with ever smaller limits, before giving up
 
 }  // namespace
 
@@ -205,25 +206,41 @@ Schedule Planner::Adjusted(const TaskGraph& tasks, const Cluster& cluster, Sched
   return plan;
 }
 
+// Without x where the programme was not to be solved, or could not be in time.
+SctLp Planner::SolveFavourites(const TaskGraph& tasks) const {
+  const LpSolver solver = options_.lp;
+  const double limit = options_.lp_time_limit;
+  if (solver == LpSolver::kAuto && tasks.edges.size() <= kMaxHighsEdges) {
+    SctLp lp = SolveSctLp(tasks, problem_.cluster, limit);
+    if (lp.optimal) return lp;
+  }
+  switch (solver) {
+    case LpSolver::kNone:
+      return {};
+    case LpSolver::kHighs:
+      return SolveSctLp(tasks, problem_.cluster, limit);
+    case LpSolver::kPdlp:
+      return SolveSctPdlp(tasks, problem_.cluster,
+                          {.time_limit_seconds = limit,
+                           .threads = options_.pdlp.threads,
+                           .gpu = options_.pdlp.gpu})
+          .lp;
+    default:
+      return SolveSctPaths(tasks, problem_.cluster, {.time_limit_seconds = limit}).lp;
+  }
+}
+
 void Planner::FindFavourites(const TaskGraph& tasks, Member& member) const {
   const bool compat = options_.compat != Compat::kNone;
   const double theta = options_.sct_theta.value_or(options_.compat == Compat::kTf ? 0.1 : 0.5);
-  if (options_.lp != LpSolver::kNone) {
-    const bool pdlp = options_.lp == LpSolver::kPdlp ||
-                      (options_.lp == LpSolver::kAuto && tasks.edges.size() > kMaxHighsEdges);
-    const SctLp lp = pdlp ? SolveSctPdlp(tasks, problem_.cluster,
-                                         {.time_limit_seconds = options_.lp_time_limit,
-                                          .threads = options_.pdlp.threads,
-                                          .gpu = options_.pdlp.gpu})
-                                .lp
-                          : SolveSctLp(tasks, problem_.cluster, options_.lp_time_limit);
-    if (lp.optimal) {
-      member.lp_objective_us = lp.makespan_us;
-      member.favourite =
-          RoundFavourites(tasks, lp.x, theta, compat ? Rounding::kPublished : Rounding::kStrict)
-              .child;
-      return;
-    }
+  const SctLp lp = SolveFavourites(tasks);
+  if (!lp.x.empty()) {
+    member.lp_objective_us = lp.makespan_us;
+    member.lp_bound_us = lp.bound_us;
+    member.favourite =
+        RoundFavourites(tasks, lp.x, theta, compat ? Rounding::kPublished : Rounding::kStrict)
+            .child;
+    return;
   }
   member.favourite = MatchFavourites(tasks, problem_.cluster).child;
 }

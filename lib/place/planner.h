@@ -8,6 +8,7 @@
 #include "place/memory_split.h"
 #include "place/plan.h"
 #include "place/recipe.h"
+#include "place/sct.h"
 #include "place/task_cache.h"
 
 namespace orchard::place {
@@ -35,6 +36,7 @@ class Planner {
   Schedule Plan(const Recipe& recipe, const TaskGraph& tasks, const Cluster& cluster,
                 const GroupFacts& facts, const Member& member) const;
   Schedule Adjusted(const TaskGraph& tasks, const Cluster& cluster, Schedule plan) const;
+  SctLp SolveFavourites(const TaskGraph& tasks) const;
   void FindFavourites(const TaskGraph& tasks, Member& member) const;
   void FavouritesOfOperators(const TaskGraph& tasks, Member& member) const;
   void Published(const std::vector<int32_t>& device, Member& member) const;

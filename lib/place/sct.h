@@ -14,7 +14,8 @@ namespace orchard::place {
 struct SctLp {
   std::vector<double> x;   // of each edge: 0 favourite, 1 not
   double makespan_us = 0;  // the programme's W: a lower bound only where communication is small
-  bool optimal = false;    // else the time ran out, and x is empty
+  double bound_us = 0;     // no x has a smaller makespan
+  bool optimal = false;    // to the tolerance of the solver; HiGHS and PDLP have no x otherwise
 };
 
 // Minimises W, then the communication that is not saved (its weight is 1e-7), subject to

@@ -74,6 +74,7 @@ class SctProgramme {
     Highs_getSolution(highs.get(), columns_of.data(), duals.data(), rows.data(), row_duals.data());
     result.x.assign(columns_of.begin(), columns_of.begin() + edges_);
     result.makespan_us = columns_of[edges_ + nodes_] / scale_ / 1000.0;
+    result.bound_us = result.makespan_us;
     result.optimal = true;
     return result;
   }

@@ -201,7 +201,7 @@ SctPdlp SolveSctPdlp(const TaskGraph& tasks, const Cluster& cluster,
   }
   double makespan = graph.LongestPath(x, start);
   const auto accept = [&](double bound) {
-    result.bound_us = bound / 1000;
+    result.bound_us = result.lp.bound_us = bound / 1000;
     result.lp.makespan_us = makespan / 1000;
     result.lp.optimal = makespan <= (1 + options.gap) * bound;
     if (result.lp.optimal) result.lp.x = x;

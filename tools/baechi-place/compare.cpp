@@ -132,7 +132,7 @@ place::Comparison Compare(const CompareCommandOptions& options, const place::Gra
                           const place::Cluster& cluster, const cli::Context& context) {
   const place::KeptMembers kept = OpenCases(options, graph, context);
   place::PlaceOptions settings = options.place;
-  settings.pdlp = PdlpHardware(context, graph, settings);
+  settings.pdlp = PdlpHardware(context, settings);
   const place::SearchContext search{.threads = Threads(context),
                                     .seed = static_cast<uint64_t>(context.common.seed)};
   if (settings.training.step == place::Step::kTraining) {

@@ -150,7 +150,10 @@ nlohmann::ordered_json Summary(const place::PlaceResult& result, const place::Pr
                                  {"status", result.interrupted ? "interrupted" : "done"}};
   if (result.best.published_makespan >= 0)
     json["published_makespan_us"] = place::ToMicroseconds(result.best.published_makespan);
-  if (result.best.lp_objective_us >= 0) json["lp_objective_us"] = result.best.lp_objective_us;
+  if (result.best.lp_objective_us >= 0) {
+    json["lp_objective_us"] = result.best.lp_objective_us;
+    json["lp_bound_us"] = result.best.lp_bound_us;
+  }
   json["devices_used"] = std::count_if(schedule.order.begin(), schedule.order.end(),
                                        [](const auto& order) { return !order.empty(); });
   json["rho"] = result.regime.rho;
@@ -261,7 +264,7 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
       run::Progress progress("place", total, timed ? "s" : "steps",
                              {.enabled = !context.common.no_progress && !context.common.quiet});
       place::PlaceOptions settings = how;
-      settings.pdlp = PdlpHardware(context, graph, settings);
+      settings.pdlp = PdlpHardware(context, settings);
       int64_t told = 0;
       const auto note = [&](std::string_view text, int64_t done) {
         progress.Note(std::string(text));

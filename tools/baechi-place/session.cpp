@@ -16,12 +16,9 @@ int Threads(const cli::Context& context) {
   return context.common.threads > 0 ? static_cast<int>(context.common.threads) : DefaultThreads();
 }
 
-place::PdlpHardware PdlpHardware(const cli::Context& context, const place::Graph& graph,
-                                 const place::PlaceOptions& options) {
+place::PdlpHardware PdlpHardware(const cli::Context& context, const place::PlaceOptions& options) {
   place::PdlpHardware hardware{.threads = Threads(context)};
-  const bool wanted = options.lp == place::LpSolver::kPdlp ||
-                      (options.lp == place::LpSolver::kAuto && graph.edges.size() > 50000);
-  if (!wanted) return hardware;
+  if (options.lp != place::LpSolver::kPdlp) return hardware;
   const cli::Device device = context.common.ResolvedDevice();
   if (device.IsCuda()) hardware.gpu = device.index;
   return hardware;

@@ -15,9 +15,8 @@ namespace orchard::baechi_place {
 
 int Threads(const cli::Context& context);
 
-// The threads and the device that PDLP may use. Asks the driver only for graphs that PDLP is for.
-place::PdlpHardware PdlpHardware(const cli::Context& context, const place::Graph& graph,
-                                 const place::PlaceOptions& options);
+// The threads and the device that PDLP may use. Asks the driver only where PDLP is asked for.
+place::PdlpHardware PdlpHardware(const cli::Context& context, const place::PlaceOptions& options);
 
 // Runs `work` inside the run directory of --out when there is one: what it returns is the result in
 // summary.json. Without, just runs it.
