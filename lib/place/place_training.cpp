@@ -176,7 +176,7 @@ class TrainingSearch {
     for (int32_t count : counts_) {
       if (count > 1 && !candidates_.empty()) Several(count);
     }
-    if (promising_) Refine(part);
+    RefineSeveral(part);
     if (MayTighten(options_)) {
       for (const StepCandidate& candidate : FewOf(candidates_)) {
         for (int32_t count : counts_) Tighten(candidate, count);
@@ -225,25 +225,45 @@ class TrainingSearch {
     if (members.least) plan_.result.members.push_back(std::move(*members.least));
     if (context_.progress)
       context_.progress(fmt::format("{} micro-batches tried", count), annealed_);
-    if (options_.algo != Algorithm::kAuto || !CanWin(problem)) return;
-    if (!promising_ || Better(best, promising_->starts[0]))
-      promising_ = Promising{count, step, std::move(members.best)};
+    if (options_.algo == Algorithm::kAuto && CanWin(problem))
+      promising_.push_back({count, step, std::move(members.best)});
   }
 
-  // Anneals the best number of several micro-batches; all of them would take several times as long.
-  void Refine(const PlaceOptions& options) {
-    const Problem problem = StepProblem(*promising_->step, cluster_, options_);
+  // Anneals several micro-batches for as long as one. Which number is best shows only then, so half
+  // of the time goes to all of them in equal parts, the other half to the best.
+  void RefineSeveral(const PlaceOptions& options) {
+    if (promising_.empty()) return;
+    const auto parts = static_cast<int64_t>(promising_.size());
+    const int64_t halves = parts > 1 ? 2 : 1;
+    PlaceOptions part = options;
+    part.time_limit = options.time_limit / static_cast<double>(halves * parts);
+    if (options.refine_steps > 0)
+      part.refine_steps = std::max<int64_t>(1, options.refine_steps / (halves * parts));
+    for (Promising& promising : promising_) Refine(promising, part);
+    if (parts == 1) return;
+    part.time_limit = options.time_limit / 2;
+    part.refine_steps = options.refine_steps / 2;
+    Refine(*std::min_element(promising_.begin(), promising_.end(),
+                             [](const Promising& x, const Promising& y) {
+                               return Better(x.starts[0], y.starts[0]);
+                             }),
+           part);
+  }
+
+  void Refine(Promising& promising, const PlaceOptions& options) {
+    const Problem problem = StepProblem(*promising.step, cluster_, options_);
     if (!CanWin(problem)) return;
-    const std::optional<Member> refined =
-        RefinePipelined(problem, promising_->starts, options, Heard(promising_->count));
+    std::optional<Member> refined =
+        RefinePipelined(problem, promising.starts, options, Heard(promising.count));
     if (!refined) return;
-    Take(*refined, promising_->step);
-    if (!Better(*refined, promising_->starts[0])) return;
+    Take(*refined, promising.step);
+    if (!Better(*refined, promising.starts[0])) return;
     for (TrainingPlan::Count& count : plan_.counts) {
-      if (count.microbatches == promising_->count)
-        count = {promising_->count, refined->pipeline, refined->result.schedule.makespan,
+      if (count.microbatches == promising.count)
+        count = {promising.count, refined->pipeline, refined->result.schedule.makespan,
                  refined->usable()};
     }
+    promising.starts.insert(promising.starts.begin(), std::move(*refined));
   }
 
   // Progress that goes on from what was annealed before; steps that simulate more count as more.
@@ -311,7 +331,7 @@ class TrainingSearch {
   const std::shared_ptr<const Graph> whole_;  // the step with one micro-batch
   const Problem single_;
   std::vector<StepCandidate> candidates_;
-  std::optional<Promising> promising_;
+  std::vector<Promising> promising_;
   TrainingPlan plan_;
   int64_t annealed_ = 0;  // steps, or seconds, as progress counts them
 };

@@ -28,8 +28,8 @@ struct TrainingPlan {
 
 // Searches the step with one micro-batch as Place() does, then runs its best placements and
 // contiguous splits of the graph with each number of micro-batches that `options` names, and
-// refines those of the best of several: never worse than before, and at most twice the annealing of
-// one micro-batch. A time limit goes to one micro-batch and to several in halves. Throws as
+// refines those of several: never worse than before, and at most twice the annealing of one
+// micro-batch. A time limit goes to one micro-batch and to several in halves. Throws as
 // Place().
 TrainingPlan PlaceTraining(const Graph& forward, const Cluster& cluster,
                            const PlaceOptions& options, const SearchContext& context = {});
