@@ -166,6 +166,8 @@ std::vector<std::string> LinkArguments(int64_t ranks, const std::string& subnet,
   const std::pair<const char*, std::string> settings[] = {
       {"plm", "rsh"},
       {"plm_rsh_agent", agent},
+      // Every daemon from here: daemons that start daemons would need the agent, too.
+      {"plm_rsh_no_tree_spawn", "1"},
       {"oob_tcp_if_include", subnet},
       {"pml", "ob1"},
       {"btl", "tcp,self"},

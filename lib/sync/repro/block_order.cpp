@@ -23,6 +23,7 @@ std::vector<run::Case> BlockOrderCases(const Setting& setting) {
   std::vector<Training> trainings;
   for (const double ratio : Ratios(setting)) {
     for (const Method& method : kMethods) {
+      if (!Fits(method, ratio)) continue;
       trainings.push_back(TrainingOf(setting, method, ratio));
       trainings.push_back(Cyclic(setting, method, ratio));
     }
@@ -40,6 +41,7 @@ run::ExperimentResult BlockOrders(const Setting& setting, const run::CaseResults
                                "Drift, uniform", "cyclic"}};
   for (const Method& method : kMethods) {
     for (const double ratio : Ratios(setting)) {
+      if (!Fits(method, ratio)) continue;
       const Training uniform = TrainingOf(setting, method, ratio);
       const Training cyclic = Cyclic(setting, method, ratio);
       const Outcome u = OutcomeOf(setting, results, uniform);

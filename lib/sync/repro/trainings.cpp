@@ -91,6 +91,10 @@ Training TrainingOf(const Setting& setting, const Method& method, double ratio, 
   return training;
 }
 
+bool Fits(const Method& method, double ratio) {
+  return method.algo != AlgorithmKind::kCser || ratio <= 512;
+}
+
 Training Varied(Training training, const std::string& what) {
   training.name += ", " + what;
   return training;

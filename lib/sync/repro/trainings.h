@@ -54,6 +54,9 @@ struct Training {
 
 // The training of a method; of dense SGD the ratio does not matter.
 Training TrainingOf(const Setting& setting, const Method& method, double ratio, double rate = 0.01);
+// Whether a method has this ratio here: CSER sends gradients at twice the ratio, for which the
+// model has too few blocks beyond 512.
+bool Fits(const Method& method, double ratio);
 // A variant of it: `what` makes its name another one.
 Training Varied(Training training, const std::string& what);
 

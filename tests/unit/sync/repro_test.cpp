@@ -76,6 +76,21 @@ TEST(ReproExperiments, AreFoundByName) {
   EXPECT_THROW(FindExperiments({"C0"}), UsageError);
 }
 
+// Every training of every experiment has options that can be resolved, and enough blocks.
+TEST(ReproExperiments, AskForNoRatioThatTheModelCannotHave) {
+  const Setting setting = SettingOf(1);
+  for (const double ratio : {16.0, 64.0, 256.0, 1024.0}) {
+    for (const Method& method : kCompressed) {
+      if (!Fits(method, ratio)) continue;
+      const SyncTrainOptions o = TrainingOf(setting, method, ratio).options;
+      const ResolvedAlgorithm resolved = Resolve(o.optim, o.compress);
+      constexpr double kBlocks = 109'386 / 32.0;
+      EXPECT_LE(resolved.c1_selector.ratio, kBlocks / 2) << method.name;
+      EXPECT_LE(resolved.c2_selector.ratio, kBlocks / 2) << method.name;
+    }
+  }
+}
+
 // Numbers made up: 85 % for all but error feedback, which diverged.
 TEST(ReproExperiments, TheRankingIsJudgedByTheDifferenceToDenseSgd) {
   const Setting setting = SettingOf(2);
