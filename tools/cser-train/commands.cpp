@@ -39,7 +39,7 @@ void AddCommands(cli::Program& program, const TensorRuns& runs) {
        .example = "cser-train repro C1 --quick --out runs/repro",
        .details =
            "Needs Fashion-MNIST (scripts/setup --data). All experiments with three seeds are "
-           "500 trainings of about 10 s on one core; --shard divides them over jobs. "
+           "some 300 trainings of 5 s of one core; --shard divides them over jobs. "
            "Finished trainings are kept: a stopped run goes on with --resume."},
       runs.repro);
   program.Add<sync::EvalOptions>({.name = "eval",
