@@ -5,7 +5,7 @@
 
 #include "nn/fused_launch.h"
 #if ORCHARD_HAVE_CUDA
-#include "cuda/segment/cosine_attention.h"
+#include "cuda/segment/attention_kernel.h"
 #endif
 
 namespace orchard::segment {

@@ -5,7 +5,7 @@
 
 #include "nn/fused_launch.h"
 #if ORCHARD_HAVE_CUDA
-#include "cuda/segment/segmentation_loss.h"
+#include "cuda/segment/loss_kernel.h"
 #endif
 
 namespace orchard::segment {

@@ -206,10 +206,11 @@ int64_t TrainingBytes(const Plan& plan) {
     if (decoded) parameters += kernel * channels * 3 * channels;
   }
   const auto batch = static_cast<double>(plan.batch);
-  // The logits, their probabilities and gradients; workspace of convolutions: a few maps.
+  // The logits, their probabilities and gradients; gradients of maps and the convolutions' own
+  // copies: ten of the largest map, by measurement.
   const auto voxels = static_cast<double>(volume::Voxels(plan.patch));
   const double logits = 3 * static_cast<double>(plan.classes() + 1) * voxels;
-  return static_cast<int64_t>(4 * (batch * (activations + logits + 6 * largest) + 4 * parameters));
+  return static_cast<int64_t>(4 * (batch * (activations + logits + 10 * largest) + 4 * parameters));
 }
 
 Plan MakePlan(const Dataset& dataset, const Fingerprint& fingerprint, const PlanOptions& options) {

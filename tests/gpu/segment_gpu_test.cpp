@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "cuda/segment/cosine_attention.h"
-#include "cuda/segment/segmentation_loss.h"
+#include "cuda/segment/attention_kernel.h"
+#include "cuda/segment/loss_kernel.h"
 #include "data/random_stream.h"
 #include "gpu/device_array.h"
 #include "segment/loss_element.h"

@@ -20,7 +20,13 @@ namespace {
 using segment::PredictedCase;
 
 int Report(const std::vector<PredictedCase>& cases, const std::vector<segment::LabelName>& labels,
-           const segment::PredictOptions& options, const cli::Context& context) {
+           const cli::Context& context) {
+  const auto failed = static_cast<size_t>(std::count_if(
+      cases.begin(), cases.end(), [](const PredictedCase& c) { return !c.error.empty(); }));
+  if (failed > 0 && failed == cases.size()) {
+    const std::string more = failed > 1 ? fmt::format(" (and {} more)", failed - 1) : "";
+    throw DataError("no case could be segmented: " + cases.front().error + more);
+  }
   nlohmann::ordered_json done = nlohmann::ordered_json::array();
   nlohmann::ordered_json failures = nlohmann::ordered_json::array();
   const bool print = !context.common.json;
@@ -49,20 +55,12 @@ int Report(const std::vector<PredictedCase>& cases, const std::vector<segment::L
                  c.kept ? ": was there" : fmt::format(": {:.2f} s", c.seconds));
     }
   }
-  if (failures.size() == cases.size() && !cases.empty()) {
-    const auto first = std::find_if(cases.begin(), cases.end(),
-                                    [](const PredictedCase& c) { return !c.error.empty(); });
-    const std::string more =
-        failures.size() > 1 ? fmt::format(" (and {} more)", failures.size() - 1) : "";
-    throw DataError("no case could be segmented: " + first->error + more);
-  }
   if (!print) fmt::print("{}\n", Dump({{"cases", done}, {"failures", failures}}));
   if (failures.empty()) return 0;
   if (print) {
     fmt::print("{} of {} cases failed: {}\n", failures.size(), cases.size(),
                (*context.common.out / "failures.json").string());
   }
-  (void)options;
   return static_cast<int>(ExitCode::kImpossible);
 }
 
@@ -150,7 +148,7 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
                       options, flags, labels, 1,
                       [&](std::span<const io::Volume> channels, const std::string&,
                           const std::string& where) { return Voxelwise(channels, where, *label); }),
-                  labels, options, context);
+                  labels, context);
   }
   segment::SegmentationModel model = segment::ReadModelDirectory(options.model);
   const segment::Plan& plan = model.network->plan();
@@ -172,7 +170,7 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
   };
   return Report(
       segment::PredictCases(options, flags, plan.labels, plan.channels.size(), segment_scan),
-      plan.labels, options, context);
+      plan.labels, context);
 }
 
 }  // namespace orchard::siamese_seg

@@ -15,7 +15,7 @@
 #include <algorithm>
 
 #include "cuda/base/reduce.cuh"
-#include "cuda/segment/cosine_attention.h"
+#include "cuda/segment/attention_kernel.h"
 #include "segment/attention_element.h"
 
 namespace orchard::cuda {

@@ -10,7 +10,7 @@
 #include <cuda_runtime.h>
 
 #include "cuda/base/reduce.cuh"
-#include "cuda/segment/segmentation_loss.h"
+#include "cuda/segment/loss_kernel.h"
 #include "segment/loss_element.h"
 
 namespace orchard::cuda {
