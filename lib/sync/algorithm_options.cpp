@@ -82,6 +82,49 @@ CompressorKind DefaultC1(AlgorithmKind kind) {
   }
 }
 
+// Whether an algorithm averages what all ranks select, when compressors select alike.
+bool HasDenseMessage(AlgorithmKind kind) {
+  return kind != AlgorithmKind::kDgc && kind != AlgorithmKind::kPowerSgd &&
+         kind != AlgorithmKind::kEf21;
+}
+
+// Throws UsageError for options that an algorithm cannot follow.
+void CheckFits(const AlgorithmOptions& algorithm, const CompressOptions& compress,
+               const ResolvedAlgorithm& r) {
+  const bool family = InCserFamily(algorithm.algo);
+  if (family && algorithm.impl == Implementation::kTwo && r.implementation != 2) {
+    throw UsageError(
+        "averaging models needs compressors that select the same places on all ranks, full "
+        "messages, theta = 1 and no delay",
+        "optim.impl", "--impl 1");
+  }
+  if (compress.wire != WireFormat::kFull && !r.common_support) {
+    throw UsageError("a narrow wire needs messages that all ranks select alike", "compress.wire",
+                     "--wire fp32, or --c1 grbs --c2 grbs");
+  }
+  if (r.delay > 0 && !(family && r.common_support)) {
+    throw UsageError("only the cser family can apply means late, with blocks that all ranks select",
+                     "compress.delay", "--delay 0");
+  }
+  if (compress.theta != 1 && !(family && r.common_support)) {
+    throw UsageError("theta is of the cser family, with blocks that all ranks select",
+                     "compress.theta", "--theta 1");
+  }
+  const bool unstaged = algorithm.algo == AlgorithmKind::kDgc ||
+                        algorithm.algo == AlgorithmKind::kEf21 ||
+                        algorithm.algo == AlgorithmKind::kPowerSgd;
+  if (unstaged && compress.ratio_growth > 1) {
+    throw UsageError(NameOf(algorithm.algo) + " has one ratio for the whole run",
+                     "compress.ratio_growth", "--ratio-growth 1");
+  }
+  const bool own_optimizer =
+      family || algorithm.algo == AlgorithmKind::kSgd || algorithm.algo == AlgorithmKind::kQsparse;
+  if (algorithm.base != BaseOptimizer::kSgd && !own_optimizer) {
+    throw UsageError(NameOf(algorithm.algo) + " is defined on SGD with momentum", "optim.base",
+                     "--base sgd, or --algo cser");
+  }
+}
+
 }  // namespace
 
 std::string NameOf(AlgorithmKind kind) {
@@ -89,6 +132,12 @@ std::string NameOf(AlgorithmKind kind) {
     if (entry.value == kind) return entry.name;
   }
   return "";
+}
+
+bool InCserFamily(AlgorithmKind kind) {
+  return kind == AlgorithmKind::kCser || kind == AlgorithmKind::kCsea ||
+         kind == AlgorithmKind::kCserPl || kind == AlgorithmKind::kLocalSgd ||
+         kind == AlgorithmKind::kSparta;
 }
 
 ResolvedAlgorithm Resolve(const AlgorithmOptions& algorithm, const CompressOptions& compress) {
@@ -102,12 +151,14 @@ ResolvedAlgorithm Resolve(const AlgorithmOptions& algorithm, const CompressOptio
                            "compress.c1_slab");
   r.c2_selector = Selector(compress, compress.c2_ratio.value_or(division.c2), compress.c2_slab,
                            "compress.c2_slab");
-  const bool common = HasCommonSupport(r.c1) && HasCommonSupport(r.c2);
-  if (algorithm.impl == Implementation::kTwo && !common) {
-    throw UsageError("averaging models needs compressors that select the same places on all ranks",
-                     "optim.impl", "--impl 1");
-  }
-  r.implementation = algorithm.impl == Implementation::kOne || !common ? 1 : 2;
+  // SPARTA draws its parameters anew in every step.
+  if (kind == AlgorithmKind::kSparta) r.c1_selector.order = BlockOrder::kUniform;
+  r.common_support = kind == AlgorithmKind::kSgd ||
+                     (HasCommonSupport(r.c1) && HasCommonSupport(r.c2) && HasDenseMessage(kind));
+  r.delay = compress.delay.value_or(kind == AlgorithmKind::kSparta ? 1 : 0);
+  const bool plain = compress.wire == WireFormat::kFull && compress.theta == 1 && r.delay == 0;
+  r.implementation = algorithm.impl == Implementation::kOne || !r.common_support || !plain ? 1 : 2;
+  CheckFits(algorithm, compress, r);
   return r;
 }
 

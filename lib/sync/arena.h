@@ -3,9 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
-#include <new>
+#include <memory_resource>
 #include <span>
 #include <string>
 #include <vector>
@@ -49,7 +48,10 @@ template <class T>
 class FlatBuffer {
  public:
   FlatBuffer() = default;
-  explicit FlatBuffer(int64_t size) : size_(size), data_(Allocate(size)) {
+  //   memory  where they lie; it must outlive the buffer
+  explicit FlatBuffer(int64_t size,
+                      std::pmr::memory_resource& memory = *std::pmr::new_delete_resource())
+      : size_(size), data_(Allocate(size, memory), Free{&memory, BytesOf(size)}) {
     for (int64_t i = 0; i < size; ++i) data_.get()[i] = T{};
   }
   T* data() const { return data_.get(); }
@@ -58,14 +60,16 @@ class FlatBuffer {
 
  private:
   static constexpr size_t kAlignment = 64;
-  static T* Allocate(int64_t size) {
-    const size_t bytes = (static_cast<size_t>(size) * sizeof(T) + kAlignment) & ~(kAlignment - 1);
-    void* memory = std::aligned_alloc(kAlignment, bytes);
-    if (memory == nullptr) throw std::bad_alloc();
-    return static_cast<T*>(memory);
+  static size_t BytesOf(int64_t size) {
+    return (static_cast<size_t>(size) * sizeof(T) + kAlignment) & ~(kAlignment - 1);
+  }
+  static T* Allocate(int64_t size, std::pmr::memory_resource& memory) {
+    return static_cast<T*>(memory.allocate(BytesOf(size), kAlignment));
   }
   struct Free {
-    void operator()(T* p) const { std::free(p); }
+    std::pmr::memory_resource* memory = nullptr;
+    size_t bytes = 0;
+    void operator()(T* p) const { memory->deallocate(p, bytes, kAlignment); }
   };
 
   int64_t size_ = 0;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
+
+#include "sync/drift_sums.h"
 
 namespace orchard::sync {
 namespace {
@@ -44,31 +47,28 @@ void Recalibrate(Replica& replica, const RankBatches& batches, int64_t step, int
 
 }  // namespace
 
-AveragedModel Average(Replica& replica, bool one_model, comm::Communicator& ranks) {
+AveragedModel Average(Replica& replica, const Algorithm<float>* algorithm,
+                      comm::Communicator& ranks) {
   AveragedModel averaged;
-  const std::span<const float> own = replica.values();
+  std::vector<float> own(replica.values().begin(), replica.values().end());
+  if (algorithm != nullptr) algorithm->AddHeldBack(own);
   averaged.statistics = MeanOf(replica.statistics(), ranks);
-  if (one_model || ranks.size() == 1) {
-    averaged.values.assign(own.begin(), own.end());
+  if (algorithm == nullptr || algorithm->OneModel() || ranks.size() == 1) {
+    averaged.values = std::move(own);
     return averaged;
   }
   averaged.values = MeanOf(own, ranks);
-  double apart = 0, norm = 0;
-  for (size_t i = 0; i < own.size(); ++i) {
-    const double mean = averaged.values[i], difference = own[i] - mean;
-    apart += difference * difference;
-    norm += mean * mean;
-  }
-  std::array<double, 1> sum = {apart};
-  ranks.AllReduce(std::span<double>(sum));
-  averaged.drift = norm > 0 ? std::sqrt(sum[0] / ranks.size() / norm) : 0;
+  const DriftSums sums = SumDrift(std::ssize(own), own.data(), averaged.values.data());
+  std::array<double, 1> apart = {sums.apart};
+  ranks.AllReduce(std::span<double>(apart));
+  averaged.drift = sums.norm > 0 ? std::sqrt(apart[0] / ranks.size() / sums.norm) : 0;
   return averaged;
 }
 
-Evaluation EvaluateAverage(Replica& replica, bool one_model, const RankBatches& batches,
-                           int64_t test_size, int64_t step, const SyncEvaluationOptions& options,
-                           comm::Communicator& ranks) {
-  const AveragedModel averaged = Average(replica, one_model, ranks);
+Evaluation EvaluateAverage(Replica& replica, const Algorithm<float>* algorithm,
+                           const RankBatches& batches, int64_t test_size, int64_t step,
+                           const SyncEvaluationOptions& options, comm::Communicator& ranks) {
+  const AveragedModel averaged = Average(replica, algorithm, ranks);
   const Borrowed values(replica.values(), averaged.values);
   const bool own_norms = options.bn == NormEvaluation::kRankMean;
   const std::span<const float> statistics =

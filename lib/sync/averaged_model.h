@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "sync/algorithm.h"
 #include "sync/image_batches.h"
 #include "sync/replica.h"
 #include "sync/train_options.h"
@@ -16,8 +17,10 @@ struct AveragedModel {
   double drift = 0;  // root mean square over ranks of |x_i - mean x|, over |mean x|
 };
 
-// A collective call. `one_model`: ranks hold the same model, which is then taken as it is.
-AveragedModel Average(Replica& replica, bool one_model, comm::Communicator& ranks);
+// A collective call. Where ranks hold the same model (always without an algorithm) it is taken as
+// it is.
+AveragedModel Average(Replica& replica, const Algorithm<float>* algorithm,
+                      comm::Communicator& ranks);
 
 struct Evaluation {
   double loss = 0;            // mean over the test images, nats
@@ -28,8 +31,8 @@ struct Evaluation {
 // Evaluates the averaged model on all test images, which ranks share. The replica is left as it
 // was, to the last bit. A collective call.
 //   step  of training, for the batches that recalibrate norms
-Evaluation EvaluateAverage(Replica& replica, bool one_model, const RankBatches& batches,
-                           int64_t test_size, int64_t step, const SyncEvaluationOptions& options,
-                           comm::Communicator& ranks);
+Evaluation EvaluateAverage(Replica& replica, const Algorithm<float>* algorithm,
+                           const RankBatches& batches, int64_t test_size, int64_t step,
+                           const SyncEvaluationOptions& options, comm::Communicator& ranks);
 
 }  // namespace orchard::sync

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/philox.h"
+#include "sync/pieces.h"
 #include "sync/top_k.h"
 #include "sync/update_kernels.h"
 
@@ -33,12 +34,13 @@ class CommonSupportCompressor : public Compressor<T> {
     if (selection.count == 0) return;
     wire_.resize(static_cast<size_t>(selection.count));
     const std::span<T> wire(wire_);
-    Gather<T>(residual, selection, wire);
-    for (const Range& run : selection.runs) {
-      std::fill_n(residual.begin() + run.begin, run.size(), T{});
-    }
+    const std::vector<Piece> pieces = PiecesOf(selection, 0);
+    MoveArgs<T> move{pieces.data(), std::ssize(pieces), wire.data(), residual.data()};
+    Take(move);
     ranks.AllReduce(wire);
-    ScatterAdd<T>(wire, scale / static_cast<T>(ranks.size()), selection, target);
+    move.values = target.data();
+    move.scale = scale / static_cast<T>(ranks.size());
+    ScatterAdd(move);
   }
 
   Message MessageOf(int64_t draw) const override { return {CommonSupport(draw)->count, 0}; }
@@ -90,7 +92,7 @@ class CodedCompressor : public Compressor<T> {
     for (int r = 0; r < ranks.size(); ++r) {
       Decode(std::span(all_).subspan(static_cast<size_t>(r) * bytes, bytes), T{1}, sum_);
     }
-    Axpy<T>(scale / static_cast<T>(ranks.size()), sum_, target);
+    Axpy<T>(scale / static_cast<T>(ranks.size()), sum_.data(), target.data(), std::ssize(target));
   }
 
   Message MessageOf(int64_t) const override { return {0, MessageBytes()}; }

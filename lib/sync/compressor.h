@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "sync/arena.h"
 #include "sync/block_selector.h"
 #include "sync/message.h"
+#include "sync/ratio_stages.h"
 
 namespace orchard::sync {
 
@@ -51,5 +53,13 @@ template <class T>
 std::unique_ptr<Compressor<T>> MakeCompressor(CompressorKind kind, const ArenaLayout& layout,
                                               const SelectorOptions& options, uint64_t seed,
                                               std::string_view stream);
+
+// The same with a ratio that changes over the run. draws_before(t) says how many draws the steps
+// before step t make.
+template <class T>
+std::unique_ptr<Compressor<T>> MakeStagedCompressor(
+    CompressorKind kind, const ArenaLayout& layout, const SelectorOptions& options, uint64_t seed,
+    std::string_view stream, const RatioStages& stages,
+    const std::function<int64_t(int64_t)>& draws_before);
 
 }  // namespace orchard::sync

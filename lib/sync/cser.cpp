@@ -5,191 +5,251 @@
 //   CSEA       C2 = nothing, H = 1        CSER-PL    C2 = nothing, H > 1
 //   local SGD  C2 = nothing, C1 = everything
 //
-// Source: CSER, Algorithms 2 and 4 (implementation I: the error is a buffer of its own); its
-// released code (implementation II: the error is what the model differs by, so blocks of the model
-// are averaged). With p the step of the momentum:
+// With p the step of a rank's own optimiser:
 //
-//   I   x -= mean C2(p) + (p - C2(p)),  e -= p - C2(p);   at a reset x += mean C1(e) - C1(e), e -=
-//   C1(e) II  x -= p;  x[b] = mean x[b] for the blocks b of C2, or at a reset of C1 alone
-#include <array>
+//   I   x -= mean C2(p) + (p - C2(p)),  e -= p - C2(p);
+//       at a reset x += mean C1(e) - C1(e), e -= C1(e)
+//   II  x -= p;  x[b] = mean x[b] for the blocks b of C2, or at a reset of C1 alone
+//
+// I keeps the error in a buffer of its own. In II it is what the models differ by, so blocks of the
+// models are averaged. Gradients may be taken at x^ + theta e (I): theta = 1 is CSER, 0 error
+// feedback. The arena then holds x^ + theta e.
+//
+// Source: CSER, Algorithms 2 and 4 (I); its released code (II); docs/methods/cser-train.md for
+// theta.
 #include <vector>
 
 #include "base/error.h"
-#include "sync/make_algorithm.h"
-#include "sync/update_kernels.h"
+#include "sync/cser_schedule.h"
+#include "sync/fused_algorithm.h"
 
 namespace orchard::sync {
 namespace {
 
 template <class T>
-class Cser : public Algorithm<T> {
+class CserTwo : public FusedAlgorithm<T> {
  public:
-  explicit Cser(const AlgorithmSetting& s)
-      : options_(s.algorithm),
-        interval_(s.resolved.interval),
-        c1_(MakeCompressor<T>(s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1")),
-        c2_(MakeCompressor<T>(s.resolved.c2, s.layout, s.resolved.c2_selector, s.seed, "C2")),
-        momentum_(s.layout.size()) {}
-
-  std::vector<StateBuffer<T>> State() override { return {{"momentum", momentum_.span()}}; }
-
- protected:
-  bool IsReset(int64_t step) const { return step % interval_ == 0; }
-  int64_t ResetDraw(int64_t step) const { return step / interval_ - 1; }
-
-  // The blocks whose momentum is averaged in this step, too.
-  Selection MomentumBlocks(int64_t step, const Selection& sent) const {
-    return SendsMomenta(step) ? sent : Selection{};
-  }
-  bool SendsMomenta(int64_t step) const {
-    return options_.momentum_sync == MomentumSync::kBlocks ||
-           (options_.momentum_sync == MomentumSync::kReset && IsReset(step));
-  }
-
-  // The message of a step, in one piece: [first | second | third].
-  void Resize(int64_t first, int64_t second, int64_t third) {
-    wire_.resize(static_cast<size_t>(first + second + third));
-    ends_ = {first, first + second, first + second + third};
-  }
-  std::span<T> Part(int i) {
-    const int64_t begin = i == 0 ? 0 : ends_[i - 1];
-    return std::span(wire_).subspan(static_cast<size_t>(begin),
-                                    static_cast<size_t>(ends_[i] - begin));
-  }
-  void Send(comm::Communicator& ranks) {
-    if (!wire_.empty()) ranks.AllReduce(std::span<T>(wire_));
-  }
-
-  AlgorithmOptions options_;
-  int64_t interval_;
-  std::unique_ptr<Compressor<T>> c1_, c2_;
-  FlatBuffer<T> momentum_;
+  explicit CserTwo(const AlgorithmSetting& s)
+      : FusedAlgorithm<T>(s, 0), schedule_(s, /*alternating=*/true) {}
 
  private:
-  std::vector<T> wire_;
-  std::array<int64_t, 3> ends_{};
+  using Bucket = typename FusedAlgorithm<T>::Bucket;
+  using Parts = typename FusedAlgorithm<T>::Parts;
+  enum : size_t { kModels, kMomenta };
+
+  Parts PartsOf(int64_t step) const override {
+    Parts parts;
+    parts[kModels] = schedule_.Alternating(step);
+    if (schedule_.SendsMomenta(step)) parts[kMomenta] = parts[kModels];
+    return parts;
+  }
+  void Update(UpdateArgs<T> args) override { LocalStep(this->device_, args, this->input().pool); }
+  void Load(Bucket& b) override {
+    Gather(this->device_, this->Move(b, kMomenta, this->optimizer_.momentum().data()));
+  }
+  void Apply(Bucket& b, T mean) override {
+    Scatter(this->device_, this->Move(b, kModels, this->input().values.data(), mean));
+    Scatter(this->device_, this->Move(b, kMomenta, this->optimizer_.momentum().data(), mean));
+  }
+  void KeepResidual(Bucket&) override {}  // full messages only
+
+  CserSchedule<T> schedule_;
 };
 
+// I, where both compressors select the same places on all ranks: what of the error a reset sends is
+// known once the step is split, before the mean of the steps has arrived, so both travel together.
 template <class T>
-class CserTwo : public Cser<T> {
- public:
-  explicit CserTwo(const AlgorithmSetting& s) : Cser<T>(s) {}
-
-  void Step(const StepInput<T>& in) override {
-    const Selection sent = Blocks(in.step);
-    const Selection momenta = this->MomentumBlocks(in.step, sent);
-    this->Resize(sent.count, momenta.count, 0);
-    LocalStep<T>(ScalarsOf(this->options_, in), this->options_.nag,
-                 {.values = in.values, .gradient = in.gradient, .momentum = this->momentum_.span()},
-                 sent, this->Part(0), in.pool);
-    Gather<T>(this->momentum_.span(), momenta, this->Part(1));
-    this->Send(in.ranks);
-    const T mean = T{1} / static_cast<T>(in.ranks.size());
-    Scatter<T>(this->Part(0), mean, sent, in.values);
-    Scatter<T>(this->Part(1), mean, momenta, this->momentum_.span());
-  }
-
-  Message MessageOf(int64_t step) const override {
-    const Selection sent = Blocks(step);
-    return {sent.count + this->MomentumBlocks(step, sent).count, 0};
-  }
-
- private:
-  Selection Blocks(int64_t t) const {
-    if (this->IsReset(t)) return *this->c1_->CommonSupport(this->ResetDraw(t));
-    // Draws of C2 are counted without the resets, so that its cycles have no gaps.
-    return *this->c2_->CommonSupport(t - 1 - (t - 1) / this->interval_);
-  }
-};
-
-template <class T>
-class CserOne : public Cser<T> {
+class CserOne : public FusedAlgorithm<T> {
  public:
   explicit CserOne(const AlgorithmSetting& s)
-      : Cser<T>(s),
-        fused_(this->c2_->CommonSupport(0) && this->c1_->CommonSupport(0)),
-        error_(s.layout.size()) {
-    if (!fused_) step_ = FlatBuffer<T>(s.layout.size());
-    if (!fused_ && this->options_.momentum_sync != MomentumSync::kNone) {
+      : FusedAlgorithm<T>(s, 0),
+        schedule_(s, /*alternating=*/false),
+        theta_(static_cast<T>(s.compress.theta)),
+        error_(s.layout.size(), s.device.arenas()) {}
+
+  std::span<const T> error() const override { return error_.span(); }
+  void AddHeldBack(std::span<T> values) const override {
+    if (theta_ != 1) Axpy<T>(1 - theta_, error_.data(), values.data(), error_.size());
+  }
+  void RemoveErrors(std::span<T> values) const override {
+    Axpy<T>(-theta_, error_.data(), values.data(), error_.size());
+  }
+
+ private:
+  using Bucket = typename FusedAlgorithm<T>::Bucket;
+  using Parts = typename FusedAlgorithm<T>::Parts;
+  enum : size_t { kSteps, kErrors, kMomenta };
+
+  Parts PartsOf(int64_t step) const override {
+    Parts parts;
+    parts[kSteps] = schedule_.Steps(step);
+    parts[kErrors] = schedule_.Resets(step);
+    if (schedule_.SendsMomenta(step)) {
+      parts[kMomenta] = schedule_.IsReset(step) ? parts[kErrors] : parts[kSteps];
+    }
+    return parts;
+  }
+  void Update(UpdateArgs<T> args) override {
+    args.error = error_.data();
+    args.theta = theta_;
+    SplitStep(this->device_, args, this->input().pool);
+  }
+  void Load(Bucket& b) override {
+    Gather(this->device_, this->Move(b, kErrors, error_.data()));
+    Gather(this->device_, this->Move(b, kMomenta, momentum()));
+  }
+  void Apply(Bucket& b, T mean) override {
+    T* const x = this->input().values.data();
+    ScatterAdd(this->device_, this->Move(b, kSteps, x, -mean));
+    ResetError(this->device_, this->Move(b, kErrors, x, mean), theta_, error_.data());
+    Scatter(this->device_, this->Move(b, kMomenta, momentum(), mean));
+  }
+  void KeepResidual(Bucket& b) override {
+    T* const x = this->input().values.data();
+    ScatterAdd(this->device_, this->MoveResidual(b, kSteps, x, -theta_));
+    ScatterAdd(this->device_, this->MoveResidual(b, kSteps, error_.data(), T{-1}));
+    ScatterAdd(this->device_, this->MoveResidual(b, kErrors, x, theta_));
+    ScatterAdd(this->device_, this->MoveResidual(b, kErrors, error_.data()));
+    ScatterAdd(this->device_, this->MoveResidual(b, kMomenta, momentum()));
+  }
+  std::vector<StateBuffer<T>> OwnState() override { return {{"error", error_.span()}}; }
+  T* momentum() const { return this->optimizer_.momentum().data(); }
+
+  CserSchedule<T> schedule_;
+  T theta_;
+  FlatBuffer<T> error_;
+};
+
+// I with compressors that select different places on every rank.
+template <class T>
+class CserOneGeneral : public Algorithm<T> {
+ public:
+  explicit CserOneGeneral(const AlgorithmSetting& s)
+      : schedule_(s, /*alternating=*/false),
+        optimizer_(s.algorithm, s.layout),
+        error_(s.layout.size()),
+        step_(s.layout.size()) {
+    if (s.algorithm.momentum_sync != MomentumSync::kNone) {
       throw UsageError("momentum is averaged with blocks that all ranks select",
                        "optim.momentum_sync");
     }
   }
 
   void Step(const StepInput<T>& in) override {
-    if (fused_) {
-      StepFused(in);
-    } else {
-      StepGeneral(in);
-    }
+    const std::span<T> p = step_.span(), e = error_.span();
+    const int64_t size = error_.size();
+    T* const x = in.values.data();
+    optimizer_.MakeStep(in, p);
+    schedule_.c2().Exchange(schedule_.StepDraw(in.step), p, T{-1}, in.values, in.ranks);
+    Axpy<T>(T{-1}, p.data(), x, size);  // p is now what was not sent
+    Axpy<T>(T{-1}, p.data(), e.data(), size);
+    if (!schedule_.IsReset(in.step)) return;
+    Axpy<T>(T{-1}, e.data(), x, size);
+    schedule_.c1().Exchange(schedule_.ResetDraw(in.step), e, T{1}, in.values, in.ranks);
+    Axpy<T>(T{1}, e.data(), x, size);
   }
 
   std::vector<StateBuffer<T>> State() override {
-    return {{"momentum", this->momentum_.span()}, {"error", error_.span()}};
+    std::vector<StateBuffer<T>> state;
+    optimizer_.AddState(state);
+    state.push_back({"error", error_.span()});
+    return state;
   }
   std::span<const T> error() const override { return error_.span(); }
 
-  Message MessageOf(int64_t step) const override {
-    const Message steps = this->c2_->MessageOf(step - 1);
-    const bool reset = this->IsReset(step);
-    const Message resets = reset ? this->c1_->MessageOf(this->ResetDraw(step)) : Message{};
-    Message all = steps;
-    all += resets;
-    // Momenta are averaged where what is sent is dense.
-    if (this->SendsMomenta(step)) all += reset ? resets : steps;
+  Message MessageOf(int64_t step, int) const override {
+    Message all = schedule_.c2().MessageOf(schedule_.StepDraw(step));
+    if (schedule_.IsReset(step)) all += schedule_.c1().MessageOf(schedule_.ResetDraw(step));
     return all;
   }
 
  private:
-  Selection Resets(int64_t step) const {
-    return this->IsReset(step) ? *this->c1_->CommonSupport(this->ResetDraw(step)) : Selection{};
-  }
-  Arenas<T> ArenasOf(const StepInput<T>& in) {
-    return {in.values, in.gradient, this->momentum_.span(), error_.span(), {}};
-  }
-
-  // What of the error a reset sends is known once the step is split, before the mean of the steps
-  // has arrived: both travel together.
-  void StepFused(const StepInput<T>& in) {
-    const Selection steps = *this->c2_->CommonSupport(in.step - 1), resets = Resets(in.step);
-    const Selection momenta =
-        this->MomentumBlocks(in.step, this->IsReset(in.step) ? resets : steps);
-    this->Resize(steps.count, resets.count, momenta.count);
-    SplitStep<T>(ScalarsOf(this->options_, in), this->options_.nag, ArenasOf(in), steps,
-                 this->Part(0), in.pool);
-    Gather<T>(error_.span(), resets, this->Part(1));
-    Gather<T>(this->momentum_.span(), momenta, this->Part(2));
-    this->Send(in.ranks);
-    const T mean = T{1} / static_cast<T>(in.ranks.size());
-    ScatterAdd<T>(this->Part(0), -mean, steps, in.values);
-    ResetError<T>(this->Part(1), mean, resets, in.values, error_.span());
-    Scatter<T>(this->Part(2), mean, momenta, this->momentum_.span());
-  }
-
-  void StepGeneral(const StepInput<T>& in) {
-    const std::span<T> p = step_.span(), e = error_.span();
-    MakeStep<T>(ScalarsOf(this->options_, in), this->options_.nag, ArenasOf(in), p, in.pool);
-    this->c2_->Exchange(in.step - 1, p, T{-1}, in.values, in.ranks);
-    Axpy<T>(T{-1}, p, in.values);  // p is now what was not sent
-    Axpy<T>(T{-1}, p, e);
-    if (!this->IsReset(in.step)) return;
-    Axpy<T>(T{-1}, e, in.values);
-    this->c1_->Exchange(this->ResetDraw(in.step), e, T{1}, in.values, in.ranks);
-    Axpy<T>(T{1}, e, in.values);
-  }
-
-  // Whether what is sent is known before the step is, and the same for all ranks: then one pass and
-  // one all-reduce do.
-  bool fused_;
+  CserSchedule<T> schedule_;
+  LocalOptimizer<T> optimizer_;
   FlatBuffer<T> error_, step_;
+};
+
+// II with the error in a buffer of its own, whose means arrive `delay` steps late. With s_i the
+// snapshot of the blocks that are sent:
+//
+//   x -= p, e -= p;  s = e[b], e[b] = 0, s is sent;  when the mean arrives x[b] += mean s - s
+//
+// The mean model moves by the mean step at all times, and x_i - e_i - (snapshots on their way) is
+// the same on all ranks. Messages of the same blocks may be on their way together: corrections add.
+template <class T>
+class CserDelayed : public FusedAlgorithm<T> {
+ public:
+  explicit CserDelayed(const AlgorithmSetting& s)
+      : FusedAlgorithm<T>(s, s.resolved.delay),
+        schedule_(s, /*alternating=*/true),
+        theta_(static_cast<T>(s.compress.theta)),
+        error_(s.layout.size(), s.device.arenas()) {
+    if (s.algorithm.momentum_sync != MomentumSync::kNone) {
+      throw UsageError("late means cannot be those of the momentum", "optim.momentum_sync",
+                       "--momentum-sync none");
+    }
+  }
+
+  std::span<const T> error() const override { return error_.span(); }
+  void AddHeldBack(std::span<T> values) const override {
+    if (theta_ != 1) AddErrors(1 - theta_, values);
+  }
+  void RemoveErrors(std::span<T> values) const override { AddErrors(-theta_, values); }
+
+ private:
+  using Bucket = typename FusedAlgorithm<T>::Bucket;
+  using Parts = typename FusedAlgorithm<T>::Parts;
+  enum : size_t { kNothing, kErrors };
+
+  // values += factor (e + snapshots on their way)
+  void AddErrors(T factor, std::span<T> values) const {
+    Axpy<T>(factor, error_.data(), values.data(), error_.size());
+    for (const std::vector<Bucket>& flight : this->flights()) {
+      for (const Bucket& b : flight) {
+        for (const Piece& p : b.moves[kErrors]) {
+          Axpy<T>(factor, b.snapshot.data() + p.wire, values.data() + p.begin, p.count);
+        }
+      }
+    }
+  }
+
+  Parts PartsOf(int64_t step) const override {
+    Parts parts;
+    parts[kErrors] = schedule_.Alternating(step);
+    return parts;
+  }
+  void Update(UpdateArgs<T> args) override {
+    args.error = error_.data();
+    args.theta = theta_;
+    SplitStep(this->device_, args, this->input().pool);
+  }
+  void Load(Bucket& b) override { Take(this->device_, this->Move(b, kErrors, error_.data())); }
+  void Apply(Bucket& b, T mean) override {
+    T* const x = this->input().values.data();
+    ScatterAdd(this->device_, this->Move(b, kErrors, x, mean));
+    MoveArgs<T> own = this->Move(b, kErrors, x, -theta_);
+    own.wire = b.snapshot.data();
+    ScatterAdd(this->device_, own);
+  }
+  void KeepResidual(Bucket& b) override {
+    ScatterAdd(this->device_, this->MoveResidual(b, kErrors, this->input().values.data(), theta_));
+    ScatterAdd(this->device_, this->MoveResidual(b, kErrors, error_.data()));
+  }
+  std::vector<StateBuffer<T>> OwnState() override { return {{"error", error_.span()}}; }
+
+  CserSchedule<T> schedule_;
+  T theta_;
+  FlatBuffer<T> error_;
 };
 
 }  // namespace
 
 template <class T>
-std::unique_ptr<Algorithm<T>> MakeCser(const AlgorithmSetting& setting) {
-  if (setting.resolved.implementation == 1) return std::make_unique<CserOne<T>>(setting);
-  return std::make_unique<CserTwo<T>>(setting);
+std::unique_ptr<Algorithm<T>> MakeCser(const AlgorithmSetting& s) {
+  if (s.resolved.delay > 0) return std::make_unique<CserDelayed<T>>(s);
+  if (s.resolved.implementation == 2) return std::make_unique<CserTwo<T>>(s);
+  if (s.resolved.common_support) return std::make_unique<CserOne<T>>(s);
+  return std::make_unique<CserOneGeneral<T>>(s);
 }
 template std::unique_ptr<Algorithm<float>> MakeCser(const AlgorithmSetting&);
 template std::unique_ptr<Algorithm<double>> MakeCser(const AlgorithmSetting&);

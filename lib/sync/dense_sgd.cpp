@@ -1,35 +1,56 @@
-// Synchronous SGD: the gradients of all ranks are averaged in every step.
-#include "sync/make_algorithm.h"
-#include "sync/update_kernels.h"
+// Synchronous training: the gradients of all ranks are averaged in every step, in place. A narrow
+// message is rounded, and what it leaves out is lost, as with the 16-bit hooks of other frameworks.
+#include "sync/fused_algorithm.h"
 
 namespace orchard::sync {
 namespace {
 
 template <class T>
-class DenseSgd : public Algorithm<T> {
+class DenseSgd : public FusedAlgorithm<T> {
  public:
-  explicit DenseSgd(const AlgorithmSetting& setting)
-      : options_(setting.algorithm), momentum_(setting.layout.size()) {}
+  explicit DenseSgd(const AlgorithmSetting& setting) : FusedAlgorithm<T>(setting, 0) {}
 
-  void Step(const StepInput<T>& in) override {
-    StepScalars<T> scalars = ScalarsOf(options_, in);
-    if (in.gradient_scale != 1) {  // another one on every rank: before the sum
-      for (T& g : in.gradient) g *= scalars.gradient_scale;
-    }
-    in.ranks.AllReduce(in.gradient);
-    scalars.gradient_scale = T{1} / static_cast<T>(in.ranks.size());
-    LocalStep<T>(scalars, options_.nag,
-                 {.values = in.values, .gradient = in.gradient, .momentum = momentum_.span()}, {},
-                 {}, in.pool);
-  }
-
-  std::vector<StateBuffer<T>> State() override { return {{"momentum", momentum_.span()}}; }
-  Message MessageOf(int64_t) const override { return {momentum_.size(), 0}; }
   bool OneModel() const override { return true; }
 
  private:
-  AlgorithmOptions options_;
-  FlatBuffer<T> momentum_;
+  using Bucket = typename FusedAlgorithm<T>::Bucket;
+  using Parts = typename FusedAlgorithm<T>::Parts;
+
+  Parts PartsOf(int64_t) const override {
+    Selection all;
+    all.runs.push_back({0, this->layout_.size()});
+    all.count = this->layout_.size();
+    return {Selection{}, all, Selection{}};
+  }
+
+  bool SendsInPlace() const override { return true; }
+  void Prepare(size_t) override {}  // steps are made of the mean
+  void Update(UpdateArgs<T>) override {}
+
+  void Load(Bucket& b) override {
+    const StepInput<T>& in = this->input();
+    b.message = in.gradient.subspan(static_cast<size_t>(b.region.begin),
+                                    static_cast<size_t>(b.region.size()));
+    if (in.gradient_scale == 1) return;
+    // Another one on every rank: before the sum.
+    this->device_.Wait();
+    const T scale = static_cast<T>(in.gradient_scale);
+    for (T& g : b.message) g *= scale;
+  }
+
+  void Apply(Bucket& b, T mean) override {
+    StepInput<T> averaged = this->input();
+    averaged.gradient_scale = static_cast<double>(mean);
+    for (size_t slot = b.first_slot; slot < b.end_slot; ++slot) {
+      this->optimizer_.Prepare(averaged, slot);
+    }
+    UpdateArgs<T> args = this->optimizer_.Args(averaged);
+    args.pieces = b.early.data();
+    args.piece_count = std::ssize(b.early);
+    LocalStep(this->device_, args, averaged.pool);
+  }
+
+  void KeepResidual(Bucket&) override {}
 };
 
 }  // namespace

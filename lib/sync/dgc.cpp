@@ -54,7 +54,7 @@ class Dgc : public Algorithm<T> {
   std::vector<StateBuffer<T>> State() override {
     return {{"momentum", momentum_.span()}, {"accumulated", accumulated_.span()}};
   }
-  Message MessageOf(int64_t step) const override {
+  Message MessageOf(int64_t step, int) const override {
     return {0, SparseMean<T>::MessageBytes(top_.at(RatioAt(step)).count())};
   }
   bool OneModel() const override { return true; }

@@ -34,13 +34,13 @@ class Ef21 : public Algorithm<T> {
     }
     compressor_->Exchange(in.step - 1, change_.span(), T{1}, mean_.span(), in.ranks);
     for (int64_t i = 0; i < estimate_.size(); ++i) h[i] = v[i] - d[i];
-    Axpy<T>(-rate, mean_.span(), in.values);
+    Axpy<T>(-rate, mean_.data(), in.values.data(), mean_.size());
   }
 
   std::vector<StateBuffer<T>> State() override {
     return {{"estimate", estimate_.span()}, {"own", own_.span()}, {"mean", mean_.span()}};
   }
-  Message MessageOf(int64_t step) const override { return compressor_->MessageOf(step - 1); }
+  Message MessageOf(int64_t step, int) const override { return compressor_->MessageOf(step - 1); }
   bool OneModel() const override { return true; }
 
  private:

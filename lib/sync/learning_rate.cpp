@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sync/train_options.h"
+
 namespace orchard::sync {
 
 LearningRate::LearningRate(const RateOptions& options, int64_t steps, int64_t steps_per_epoch,
@@ -41,6 +43,7 @@ double WarmupRatio(AlgorithmKind kind, const ResolvedAlgorithm& r) {
     case AlgorithmKind::kCser:
       return r.c2_selector.ratio;
     case AlgorithmKind::kCsea:
+    case AlgorithmKind::kSparta:
       return r.c1_selector.ratio;
     case AlgorithmKind::kCserPl:
     case AlgorithmKind::kLocalSgd:
@@ -48,6 +51,12 @@ double WarmupRatio(AlgorithmKind kind, const ResolvedAlgorithm& r) {
     default:
       return 1;
   }
+}
+
+RatioStages StagesOf(const SyncTrainOptions& options, const LearningRate& rate, int64_t steps) {
+  if (options.optim.algo == AlgorithmKind::kPowerSgd) return {};
+  return StagesOf([&](int64_t t) { return rate.At(t - 1); }, steps, options.compress.dense_steps,
+                  options.compress.ratio_growth);
 }
 
 }  // namespace orchard::sync

@@ -5,15 +5,22 @@ namespace orchard::sync {
 template <class T>
 std::unique_ptr<Algorithm<T>> MakeAlgorithm(const AlgorithmOptions& algorithm,
                                             const CompressOptions& compress,
-                                            const ArenaLayout& layout, uint64_t seed) {
-  const AlgorithmSetting setting{algorithm, compress, Resolve(algorithm, compress), layout,
-                                 seed + static_cast<uint64_t>(compress.draw_seed)};
+                                            const ArenaLayout& layout, uint64_t seed,
+                                            const RatioStages& stages, const Device& device) {
+  const AlgorithmSetting setting{algorithm,
+                                 compress,
+                                 Resolve(algorithm, compress),
+                                 layout,
+                                 seed + static_cast<uint64_t>(compress.draw_seed),
+                                 stages,
+                                 device};
   switch (algorithm.algo) {
     case AlgorithmKind::kSgd:
       return MakeDenseSgd<T>(setting);
     case AlgorithmKind::kCser:
     case AlgorithmKind::kCsea:
     case AlgorithmKind::kCserPl:
+    case AlgorithmKind::kSparta:
     case AlgorithmKind::kLocalSgd:
       return MakeCser<T>(setting);
     case AlgorithmKind::kQsparse:
@@ -37,17 +44,18 @@ std::unique_ptr<Algorithm<T>> MakeAlgorithm(const AlgorithmOptions& algorithm,
 template <class T>
 double TrueRatio(const Algorithm<T>& algorithm, const ArenaLayout& layout, int ranks,
                  int64_t steps) {
-  Message sum;
-  for (int64_t t = 1; t <= steps; ++t) sum += algorithm.MessageOf(t);
-  const Message dense{layout.size() * steps, 0};
   // With one rank nothing is sent; the ratio is then that of two.
   const int n = ranks > 1 ? ranks : 2;
+  Message sum;
+  for (int64_t t = 1; t <= steps; ++t) sum += algorithm.MessageOf(t, n);
+  const Message dense{.reduced = layout.size() * steps};
   return BytesSent(dense, n, sizeof(T)) / BytesSent(sum, n, sizeof(T));
 }
 
-#define ORCHARD_INSTANTIATE(T)                                                        \
-  template std::unique_ptr<Algorithm<T>> MakeAlgorithm(                               \
-      const AlgorithmOptions&, const CompressOptions&, const ArenaLayout&, uint64_t); \
+#define ORCHARD_INSTANTIATE(T)                                                       \
+  template std::unique_ptr<Algorithm<T>> MakeAlgorithm(                              \
+      const AlgorithmOptions&, const CompressOptions&, const ArenaLayout&, uint64_t, \
+      const RatioStages&, const Device&);                                            \
   template double TrueRatio(const Algorithm<T>&, const ArenaLayout&, int, int64_t);
 ORCHARD_INSTANTIATE(float)
 ORCHARD_INSTANTIATE(double)

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "sync/algorithm.h"
+#include "sync/device.h"
 
 namespace orchard::sync {
 
@@ -14,6 +15,8 @@ struct AlgorithmSetting {
   ResolvedAlgorithm resolved;
   const ArenaLayout& layout;
   uint64_t seed;
+  RatioStages stages;
+  const Device& device;
 };
 
 template <class T>
@@ -31,11 +34,5 @@ template <class T>
 std::unique_ptr<Algorithm<T>> MakePowerSgd(const AlgorithmSetting& setting);
 template <class T>
 std::unique_ptr<Algorithm<T>> MakeEf21(const AlgorithmSetting& setting);
-
-template <class T>
-StepScalars<T> ScalarsOf(const AlgorithmOptions& options, const StepInput<T>& input) {
-  return {static_cast<T>(input.learning_rate), static_cast<T>(options.momentum),
-          static_cast<T>(options.weight_decay), static_cast<T>(input.gradient_scale)};
-}
 
 }  // namespace orchard::sync

@@ -109,7 +109,7 @@ class PowerSgd : public Algorithm<T> {
   std::vector<StateBuffer<T>> State() override {
     return {{"momentum", momentum_.span()}, {"error", error_.span()}, {"q", second_.span()}};
   }
-  Message MessageOf(int64_t step) const override {
+  Message MessageOf(int64_t step, int) const override {
     return {step <= dense_steps_ ? momentum_.size() : first_.size() + second_.size(), 0};
   }
   bool OneModel() const override { return true; }

@@ -7,7 +7,7 @@
 namespace orchard::sync {
 
 Prediction Predict(const PredictOptions& o) {
-  const double bytes = BytesSent({o.params, 0}, static_cast<int>(o.world), o.element_bytes);
+  const double bytes = BytesSent({.reduced = o.params}, static_cast<int>(o.world), o.element_bytes);
   const double latency = 2e-6 * static_cast<double>(o.world - 1) * o.latency_us;
   const double compute = 1e-3 * o.compute_ms, overlap = 1e-3 * o.overlap_ms;
   const auto step = [&](double ratio) {

@@ -68,24 +68,18 @@ void SaveAveraged(const fs::path& file, const Replica& replica, const AveragedMo
 
 void StartFromAverage(const fs::path& directory, int saved_ranks, Replica& replica,
                       Algorithm<float>& algorithm) {
-  std::vector<float> sum(replica.values().size()), one(replica.values().size());
-  const auto mean_into = [&](const std::string& name, std::span<float> target) {
-    std::fill(sum.begin(), sum.end(), 0.0f);
-    const std::span<float> part = std::span(one).first(target.size());
+  replica.Load(directory / kAveragedFile);
+  algorithm.Begin(replica.values());
+  algorithm.ResumeAt(0);
+  for (const StateBuffer<float>& state : algorithm.State()) {
+    if (state.name != "momentum" && state.name != "second_moment") continue;
+    std::vector<float> one(state.values.size());
     for (int r = 0; r < saved_ranks; ++r) {
-      Read(io::Checkpoint::Open(RankFile(directory, r)), name, part);
-      for (size_t i = 0; i < part.size(); ++i) sum[i] += part[i];
+      Read(io::Checkpoint::Open(RankFile(directory, r)), std::string(state.name), one);
+      for (size_t i = 0; i < one.size(); ++i) state.values[i] += one[i];
     }
     const float factor = 1.0f / static_cast<float>(saved_ranks);
-    for (size_t i = 0; i < target.size(); ++i) target[i] = sum[i] * factor;
-  };
-  mean_into(kValues, replica.values());
-  if (!replica.statistics().empty() && replica.statistics().size() <= sum.size()) {
-    mean_into(kStatistics, replica.statistics());
-  }
-  algorithm.Begin(replica.values());
-  for (const StateBuffer<float>& state : algorithm.State()) {
-    if (state.name == "momentum") mean_into("momentum", state.values);
+    for (float& value : state.values) value *= factor;
   }
 }
 

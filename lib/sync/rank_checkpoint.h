@@ -23,8 +23,11 @@ void LoadRank(const std::filesystem::path& file, Replica& replica, Algorithm<flo
 void SaveAveraged(const std::filesystem::path& file, const Replica& replica,
                   const AveragedModel& averaged);
 
-// Starts from the averaged model of a checkpoint of `saved_ranks` other ranks: no errors, and the
-// mean of their momenta where the algorithm has momentum.
+// The averaged model's name in a checkpoint directory.
+inline constexpr const char* kAveragedFile = "averaged.safetensors";
+
+// Starts from the averaged model of a checkpoint of `saved_ranks` other ranks: no errors, nothing
+// on its way, and the means of their moments where the algorithm has some. The algorithm is new.
 void StartFromAverage(const std::filesystem::path& directory, int saved_ranks, Replica& replica,
                       Algorithm<float>& algorithm);
 

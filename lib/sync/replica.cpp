@@ -5,6 +5,10 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/topk.h>
 
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -31,11 +35,52 @@ int64_t StatisticsOf(const nn::ImageNetwork& network) {
   return size;
 }
 
-at::Tensor View(float* data, at::IntArrayRef shape) {
-  return at::from_blob(data, shape, at::TensorOptions().dtype(at::kFloat));
+at::Tensor View(float* data, at::IntArrayRef shape, const Device& device = Device::Cpu()) {
+  const auto options = at::TensorOptions().dtype(at::kFloat);
+  if (device.is_cpu()) return at::from_blob(data, shape, options);
+  return at::from_blob(data, shape,
+                       options.device(c10::kCUDA, static_cast<c10::DeviceIndex>(device.index())));
 }
 
+// Runs `call` after a node of the graph that autograd keeps.
+class PostHook : public torch::autograd::FunctionPostHook {
+ public:
+  explicit PostHook(std::function<void()> call) : call_(std::move(call)) {}
+  torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,
+                                            const torch::autograd::variable_list&) override {
+    call_();
+    return outputs;
+  }
+
+ private:
+  std::function<void()> call_;
+};
+
 }  // namespace
+
+// The nodes that accumulate gradients run after everything that has read their weight.
+class Replica::ReadyHooks {
+ public:
+  explicit ReadyHooks(Replica& replica) {
+    size_t slot = 0;
+    for (const nn::Parameter& p : replica.network_->parameters().all()) {
+      if (p.measured) continue;
+      auto accumulator = torch::autograd::impl::grad_accumulator(p.value);
+      const uintptr_t key = accumulator->add_post_hook(
+          std::make_unique<PostHook>([&replica, slot] { replica.ready_(slot); }));
+      hooks_.emplace_back(std::move(accumulator), key);
+      ++slot;
+    }
+  }
+  ~ReadyHooks() {
+    for (const auto& [accumulator, key] : hooks_) accumulator->del_post_hook(key);
+  }
+  ReadyHooks(const ReadyHooks&) = delete;
+  ReadyHooks& operator=(const ReadyHooks&) = delete;
+
+ private:
+  std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, uintptr_t>> hooks_;
+};
 
 std::unique_ptr<nn::ImageNetwork> MakeNetwork(const SyncModelOptions& options,
                                               const data::ImageDataset& images, uint64_t seed) {
@@ -47,12 +92,13 @@ std::unique_ptr<nn::ImageNetwork> MakeNetwork(const SyncModelOptions& options,
   return nn::MakeImageNetwork(options.arch, network);
 }
 
-Replica::Replica(std::unique_ptr<nn::ImageNetwork> network)
-    : network_(std::move(network)),
+Replica::Replica(std::unique_ptr<nn::ImageNetwork> network, const Device& device)
+    : device_(device),
+      network_(std::move(network)),
       layout_(LayoutOf(*network_)),
-      values_(layout_.size()),
-      gradient_(layout_.size()),
-      statistics_(StatisticsOf(*network_)) {
+      values_(layout_.size(), device.arenas()),
+      gradient_(layout_.size(), device.arenas()),
+      statistics_(StatisticsOf(*network_), device.arenas()) {
   const at::NoGradGuard no_grad;
   auto slot = layout_.slots().begin();
   float* statistic = statistics_.data();
@@ -61,26 +107,42 @@ Replica::Replica(std::unique_ptr<nn::ImageNetwork> network)
     float* place = p.measured ? std::exchange(statistic, statistic + value.numel())
                               : values_.data() + slot->offset;
     std::memcpy(place, value.const_data_ptr<float>(), value.nbytes());
-    value.set_data(View(place, value.sizes()));
+    value.set_data(View(place, value.sizes(), device));
     if (p.measured) continue;
     value.requires_grad_(true);
-    value.mutable_grad() = View(gradient_.data() + slot->offset, value.sizes());
+    value.mutable_grad() = View(gradient_.data() + slot->offset, value.sizes(), device);
     ++slot;
   }
 }
 
 Replica::~Replica() = default;
 
-double Replica::Gradient(const at::Tensor& images, const at::Tensor& labels) {
-  std::memset(gradient_.data(), 0, gradient_.span().size_bytes());
-  const at::Tensor loss = at::cross_entropy_loss(network_->Forward(images, true), labels);
+at::Tensor Replica::OnDevice(const at::Tensor& tensor) const {
+  if (device_.is_cpu()) return tensor;
+  return tensor.to(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device_.index())));
+}
+
+double Replica::Gradient(const at::Tensor& images, const at::Tensor& labels,
+                         const std::function<void(double)>& start,
+                         const std::function<void(size_t)>& ready) {
+  View(gradient_.data(), {gradient_.size()}, device_).zero_();
+  const at::Tensor loss =
+      at::cross_entropy_loss(network_->Forward(OnDevice(images), true), OnDevice(labels));
+  const double value = loss.item().toDouble();
+  if (start) start(value);
+  if (ready) {
+    ready_ = ready;
+    hooks_ = std::make_unique<ReadyHooks>(*this);
+  }
   loss.backward();
-  return loss.item().toDouble();
+  hooks_.reset();
+  device_.Wait();
+  return value;
 }
 
 Replica::Scores Replica::Evaluate(const at::Tensor& images, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
-  const at::Tensor logits = network_->Forward(images, false);
+  const at::Tensor logits = network_->Forward(OnDevice(images), false).cpu();
   Scores scores;
   scores.loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item().toDouble();
   const int64_t classes = logits.size(1), best = std::min<int64_t>(5, classes);
@@ -97,7 +159,8 @@ Replica::Scores Replica::Evaluate(const at::Tensor& images, const at::Tensor& la
 
 void Replica::MeasureStatistics(const at::Tensor& images) {
   const at::NoGradGuard no_grad;
-  network_->Forward(images, true);
+  network_->Forward(OnDevice(images), true);
+  device_.Wait();
 }
 
 void Replica::Load(const std::filesystem::path& file) {
@@ -111,6 +174,7 @@ void Replica::Load(const std::filesystem::path& file) {
     at::Tensor value = p.value;
     value.copy_(stored);
   }
+  device_.Wait();
 }
 
 std::map<std::string, at::Tensor> Replica::NamedTensors(std::span<const float> values,

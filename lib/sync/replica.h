@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -13,6 +14,7 @@
 #include "data/image_dataset.h"
 #include "nn/image_network.h"
 #include "sync/arena.h"
+#include "sync/device.h"
 #include "sync/train_options.h"
 
 namespace orchard::sync {
@@ -25,7 +27,8 @@ class Replica {
  public:
   // Takes the network's values into the arena. Gradients are views of the gradient arena and stay
   // so: backward passes add to them in place.
-  explicit Replica(std::unique_ptr<nn::ImageNetwork> network);
+  //   device  where the arenas lie and the network computes; it must outlive the replica
+  explicit Replica(std::unique_ptr<nn::ImageNetwork> network, const Device& device = Device::Cpu());
   ~Replica();
 
   const ArenaLayout& layout() const { return layout_; }
@@ -36,7 +39,12 @@ class Replica {
 
   // Sets the gradient to that of the mean loss over a batch and returns the loss (nats).
   //   images  [N, C, H, W] f32;  labels  [N] int64
-  double Gradient(const at::Tensor& images, const at::Tensor& labels);
+  //   start   called with the loss before the backward pass; may be empty
+  //   ready   called during the backward pass with every slot of the layout whose gradient is
+  //           complete; its weights may be changed from then on. May be empty
+  double Gradient(const at::Tensor& images, const at::Tensor& labels,
+                  const std::function<void(double)>& start = {},
+                  const std::function<void(size_t)>& ready = {});
 
   // What an evaluation batch gives; `training` passes only move the running statistics.
   struct Scores {
@@ -55,9 +63,17 @@ class Replica {
                                                  std::span<const float> statistics) const;
 
  private:
+  // Tells `ready_` of every gradient that autograd has accumulated.
+  class ReadyHooks;
+
+  at::Tensor OnDevice(const at::Tensor& tensor) const;
+
+  const Device& device_;
   std::unique_ptr<nn::ImageNetwork> network_;
   ArenaLayout layout_;
   FlatBuffer<float> values_, gradient_, statistics_;
+  std::function<void(size_t)> ready_;  // of the backward pass under way
+  std::unique_ptr<ReadyHooks> hooks_;
 };
 
 }  // namespace orchard::sync

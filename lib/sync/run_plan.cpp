@@ -11,19 +11,13 @@ namespace orchard::sync {
 
 RunPlan PlanRun(const SyncTrainOptions& options, const ImageData& data, uint64_t seed) {
   const Replica replica(MakeNetwork(options.model, data.train, seed));
-  const auto algorithm =
-      MakeAlgorithm<float>(options.optim, options.compress, replica.layout(), seed);
   const ResolvedAlgorithm resolved = Resolve(options.optim, options.compress);
   RunPlan plan;
   plan.algorithm = NameOf(options.optim.algo);
   plan.ranks = static_cast<int>(std::max<int64_t>(1, options.run.ranks));
   ThreadPool pool(1);
   const RankBatches batches(data, options.data, 0, plan.ranks, seed, pool);
-  const bool family = options.optim.algo == AlgorithmKind::kCser ||
-                      options.optim.algo == AlgorithmKind::kCsea ||
-                      options.optim.algo == AlgorithmKind::kCserPl ||
-                      options.optim.algo == AlgorithmKind::kLocalSgd;
-  plan.implementation = family ? resolved.implementation : 0;
+  plan.implementation = InCserFamily(options.optim.algo) ? resolved.implementation : 0;
   plan.interval = resolved.interval;
   plan.parameters = replica.layout().elements();
   plan.arena = replica.layout().size();
@@ -36,10 +30,16 @@ RunPlan PlanRun(const SyncTrainOptions& options, const ImageData& data, uint64_t
   plan.steps = std::max<int64_t>(
       1, std::llround(options.run.epochs * static_cast<double>(plan.steps_per_epoch)));
   if (options.run.max_steps > 0) plan.steps = std::min(plan.steps, options.run.max_steps);
-  const int64_t sampled = std::max<int64_t>(512, 2 * plan.interval);
+  const LearningRate rate(options.schedule, plan.steps, plan.steps_per_epoch,
+                          WarmupRatio(options.optim.algo, resolved));
+  const RatioStages stages = StagesOf(options, rate, plan.steps);
+  const auto algorithm =
+      MakeAlgorithm<float>(options.optim, options.compress, replica.layout(), seed, stages);
+  // Where the ratio changes all steps count; else some say what all send.
+  const int64_t sampled = stages.empty() ? std::max<int64_t>(512, 2 * plan.interval) : plan.steps;
   plan.ratio = TrueRatio(*algorithm, replica.layout(), plan.ranks, sampled);
   const int n = std::max(2, plan.ranks);
-  plan.bytes_per_step = BytesSent({plan.arena, 0}, n, sizeof(float)) / plan.ratio;
+  plan.bytes_per_step = BytesSent({.reduced = plan.arena}, n, sizeof(float)) / plan.ratio;
   plan.arena_bytes = 2 * plan.arena * static_cast<int64_t>(sizeof(float));
   for (const StateBuffer<float>& s : algorithm->State()) {
     plan.arena_bytes += static_cast<int64_t>(s.values.size_bytes());

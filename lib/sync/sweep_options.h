@@ -46,6 +46,16 @@ struct VerifyOptions {
   }
 };
 
+struct TuneOptions {
+  int64_t steps = 20;
+  SyncTrainOptions train;
+
+  void Fields(cli::FieldVisitor& f) {
+    f("steps", steps, "steps that each way of training is timed for", cli::AtLeast(1));
+    train.Fields(f);
+  }
+};
+
 struct EvalOptions {
   std::filesystem::path model;
   SyncDataOptions data;

@@ -1,13 +1,23 @@
 #include "sync/timed_communicator.h"
 
 #include <chrono>
-#include <utility>
+#include <memory>
 
 namespace orchard::sync {
 
 using comm::Operation;
 
 comm::Handle TimedCommunicator::Start(comm::Collective call) {
+  // std::function needs what it holds to be copyable.
+  const auto handle = std::make_shared<comm::Handle>(Pass(call));
+  return comm::Handle([this, handle] {
+    const auto begin = std::chrono::steady_clock::now();
+    handle->Wait();
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  });
+}
+
+comm::Handle TimedCommunicator::Pass(const comm::Collective& call) {
   switch (call.operation) {
     case Operation::kAllReduce:
       return inner_.AllReduceAsync(call.out);
@@ -43,7 +53,7 @@ void TimedCommunicator::Run(comm::Collective call) {
       inner_.Broadcast(call.out, call.root);
       break;
     default:
-      Start(std::move(call)).Wait();
+      Pass(call).Wait();
   }
   seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }

@@ -16,8 +16,8 @@ class TimedCommunicator : public comm::Communicator {
   std::unique_ptr<comm::Communicator> Split(int color) override { return inner_.Split(color); }
   comm::Communicator& inner() const { return inner_; }
 
-  // Seconds from calling collectives to their end, the delay of other ranks included; asynchronous
-  // ones do not count.
+  // Seconds that this rank was stopped by collectives, the delay of other ranks included: of
+  // asynchronous ones those spent waiting for their end.
   double seconds() const { return seconds_; }
 
  protected:
@@ -25,6 +25,8 @@ class TimedCommunicator : public comm::Communicator {
   void Run(comm::Collective call) override;
 
  private:
+  comm::Handle Pass(const comm::Collective& call);
+
   comm::Communicator& inner_;
   double seconds_ = 0;
 };

@@ -3,47 +3,28 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <limits>
 
 #include "base/error.h"
 
 namespace orchard::sync {
 
-TopK::TopK(const ArenaLayout& layout, double ratio) : layout_(layout) {
+TopK::TopK(const ArenaLayout& layout, double ratio) {
   if (layout.size() > std::numeric_limits<int32_t>::max()) {
     throw ImpossibleError("places of more than 2^31 elements do not fit the message", "top-k");
   }
   for (const Slot& slot : layout.slots()) {
-    const int64_t kept = std::llround(static_cast<double>(slot.count) / ratio);
-    kept_.push_back(std::clamp<int64_t>(kept, 1, slot.count));
-    count_ += kept_.back();
+    const int64_t wanted = std::llround(static_cast<double>(slot.count) / ratio);
+    const int64_t kept = std::clamp<int64_t>(wanted, 1, slot.count);
+    segments_.push_back({slot.offset, slot.count, kept, count_});
+    count_ += kept;
   }
 }
 
 template <class T>
 void TopK::Select(std::span<const T> values, std::vector<int32_t>& places) const {
-  places.clear();
-  std::vector<T> magnitudes, order;
-  for (size_t s = 0; s < kept_.size(); ++s) {
-    const Slot& slot = layout_.slots()[s];
-    magnitudes.resize(static_cast<size_t>(slot.count));
-    for (int64_t i = 0; i < slot.count; ++i) {
-      const T m = std::abs(values[slot.offset + i]);
-      magnitudes[i] = m == m ? m : std::numeric_limits<T>::infinity();
-    }
-    order = magnitudes;
-    const auto last = order.begin() + (kept_[s] - 1);
-    std::nth_element(order.begin(), last, order.end(), std::greater<>());
-    const T threshold = *last;
-    int64_t ties = kept_[s];  // room for those that equal the threshold
-    for (const T m : magnitudes) ties -= m > threshold ? 1 : 0;
-    for (int64_t i = 0; i < slot.count; ++i) {
-      if (magnitudes[i] > threshold || (magnitudes[i] == threshold && ties-- > 0)) {
-        places.push_back(static_cast<int32_t>(slot.offset + i));
-      }
-    }
-  }
+  places.resize(static_cast<size_t>(count_));
+  SelectTopK<T>({values.data(), segments_.data(), std::ssize(segments_), places.data()});
 }
 
 template <class T>

@@ -8,12 +8,13 @@
 
 #include "comm/communicator.h"
 #include "sync/arena.h"
+#include "sync/top_k_select.h"
 
 namespace orchard::sync {
 
 class TopK {
  public:
-  // Of each tensor max(1, round(elements / ratio)). `layout` must outlive this.
+  // Of each tensor max(1, round(elements / ratio)).
   TopK(const ArenaLayout& layout, double ratio);
 
   int64_t count() const { return count_; }  // elements of all tensors that are kept
@@ -24,8 +25,7 @@ class TopK {
   void Select(std::span<const T> values, std::vector<int32_t>& places) const;
 
  private:
-  const ArenaLayout& layout_;
-  std::vector<int64_t> kept_;  // per tensor
+  std::vector<TopKSegment> segments_;  // one per tensor
   int64_t count_ = 0;
 };
 

@@ -6,22 +6,23 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/logging.h"
 #include "base/peak_memory.h"
 #include "base/signals.h"
 #include "run/progress.h"
 #include "run/trace.h"
 #include "sync/averaged_model.h"
+#include "sync/drift_monitor.h"
+#include "sync/job_ranks.h"
 #include "sync/rank_checkpoint.h"
 #include "sync/replica.h"
-#include "sync/timed_communicator.h"
 
 namespace orchard::sync {
 namespace {
@@ -58,26 +59,31 @@ class Trainer {
       : options_(options),
         setting_(setting),
         data_(data),
-        ranks_(ranks),
-        control_(ranks.Split(0)),
+        ranks_(ranks, options.run.ranks_per_node),
         run_(run),
         trace_(run != nullptr ? run->trace() : no_trace_),
         pool_(setting.threads),
-        replica_(MakeNetwork(options.model, data.train, setting.seed)),
+        device_(setting.device != nullptr ? *setting.device : Device::Cpu()),
+        replica_(MakeNetwork(options.model, data.train, setting.seed), device_),
         resolved_(Resolve(options.optim, options.compress)),
-        algorithm_(
-            MakeAlgorithm<float>(options.optim, options.compress, replica_.layout(), setting.seed)),
         batches_(data, options.data, ranks.rank(), ranks.size(), setting.seed, pool_),
         steps_(Steps()),
         rate_(options.schedule, steps_, batches_.steps_per_epoch(),
-              WarmupRatio(options.optim.algo, resolved_)) {
+              WarmupRatio(options.optim.algo, resolved_)),
+        algorithm_(MakeAlgorithm<float>(options.optim, options.compress, replica_.layout(),
+                                        setting.seed, StagesOf(options, rate_, steps_), device_)),
+        streams_(options.compress.overlap && options.run.grad_clip == 0 && algorithm_->Streams() &&
+                 !ranks_.hierarchical()),
+        drift_(options.run.drift_warning,
+               options.eval.bn == NormEvaluation::kRankMean && !replica_.statistics().empty()) {
     CheckAgreement();
     WarnOfSkew();
   }
 
   SyncResult Run() {
-    control_->Broadcast(replica_.values());
+    ranks_.control().Broadcast(replica_.values());
     algorithm_->Begin(replica_.values());
+    algorithm_->ResumeAt(0);
     Resume();
     run::Progress progress("train", steps_, "steps",
                            {.enabled = setting_.progress && run_ != nullptr, .start = step_});
@@ -106,21 +112,8 @@ class Trainer {
   // ---- before the first step
 
   void CheckAgreement() {
-    const std::string text = fmt::format("{}\n{}\n{} {}", setting_.configuration,
-                                         replica_.layout().Digest(), setting_.seed, steps_);
-    const std::string own = Sha256Hex(std::as_bytes(std::span(text)));
-    std::string all(own.size() * static_cast<size_t>(ranks_.size()), ' ');
-    const std::vector<int64_t> counts(static_cast<size_t>(ranks_.size()), std::ssize(own));
-    control_->AllGather(std::as_bytes(std::span(own)), std::as_writable_bytes(std::span(all)),
-                        counts);
-    for (int r = 1; r < ranks_.size(); ++r) {
-      if (all.compare(own.size() * static_cast<size_t>(r), own.size(), all, 0, own.size()) == 0) {
-        continue;
-      }
-      throw PeerError("ranks disagree on the configuration",
-                      fmt::format("rank {} differs from rank 0", r),
-                      "start all ranks with the same options and files");
-    }
+    ranks_.RequireSame(fmt::format("{}\n{}\n{} {}", setting_.configuration,
+                                   replica_.layout().Digest(), setting_.seed, steps_));
   }
 
   void WarnOfSkew() {
@@ -140,39 +133,73 @@ class Trainer {
   void Step() {
     const auto span = trace_.Span("step");
     const Clock::time_point begin = Clock::now();
-    double loss = 0;
+    const double stopped_before = ranks_.seconds();
+    const StepInput<float> input{.step = step_ + 1,
+                                 .learning_rate = rate_.At(step_),
+                                 .values = replica_.values(),
+                                 .gradient = replica_.gradient(),
+                                 .ranks = ranks_.algorithm(),
+                                 .pool = setting_.threads > 1 ? &pool_ : nullptr};
     {
       const auto compute = trace_.Span("forward and backward");
       const ImageBatchTensors batch = batches_.Train(step_);
-      loss = replica_.Gradient(batch.images, batch.labels);
+      const auto start = [&](double loss) {
+        CheckLoss(loss);
+        loss_sum_ += loss;
+        if (streams_) algorithm_->Start(input);
+      };
+      std::function<void(size_t)> ready;
+      if (streams_) ready = [&](size_t slot) { algorithm_->Ready(slot); };
+      replica_.Gradient(batch.images, batch.labels, start, ready);
     }
-    if (!std::isfinite(loss))
-      Diverged(std::isnan(loss) ? "the loss is nan" : "the loss is infinite");
-    loss_sum_ += loss;
     const Clock::time_point computed = Clock::now();
-    const double wire_before = ranks_.seconds();
+    const double stopped_in_pass = ranks_.seconds() - stopped_before;
     {
       const auto update = trace_.Span("update and wire");
-      algorithm_->Step({.step = step_ + 1,
-                        .learning_rate = rate_.At(step_),
-                        .gradient_scale = GradientScale(),
-                        .values = replica_.values(),
-                        .gradient = replica_.gradient(),
-                        .ranks = ranks_,
-                        .pool = setting_.threads > 1 ? &pool_ : nullptr});
+      if (streams_) {
+        algorithm_->Finish();
+      } else {
+        StepAtOnce(input);
+      }
+      FixDrift();
     }
-    const double wire = ranks_.seconds() - wire_before;
-    result_.compute_seconds += std::chrono::duration<double>(computed - begin).count();
-    result_.update_seconds += Since(computed) - wire;
-    result_.wire_seconds += wire;
+    const double stopped = ranks_.seconds() - stopped_before;
+    waits_.Add(stopped);
+    result_.compute_seconds +=
+        std::chrono::duration<double>(computed - begin).count() - stopped_in_pass;
+    result_.update_seconds += Since(computed) - (stopped - stopped_in_pass);
     result_.train_seconds += Since(begin);
+  }
+
+  void StepAtOnce(StepInput<float> input) {
+    ranks_.AverageInNode(input.gradient);
+    input.gradient_scale = GradientScale();
+    algorithm_->Step(input);
+  }
+
+  void CheckLoss(double loss) {
+    if (std::isfinite(loss)) return;
+    Diverged(std::isnan(loss) ? "the loss is nan" : "the loss is infinite");
+  }
+
+  // The common part x_i - e_i is the same on all ranks but for rounding, which adds up: now and
+  // then all take that of rank 0.
+  void FixDrift() {
+    const int64_t every = options_.run.drift_fix * resolved_.interval;
+    if (every == 0 || (step_ + 1) % every != 0 || algorithm_->error().empty()) return;
+    const std::span<float> x = replica_.values();
+    std::vector<float> own(x.begin(), x.end());
+    algorithm_->RemoveErrors(own);
+    std::vector<float> common = own;
+    ranks_.algorithm().Broadcast(std::span<float>(common));
+    for (size_t i = 0; i < own.size(); ++i) x[i] += common[i] - own[i];
   }
 
   // Clips the rank's own gradient; that of DGC to a part of the bound, since n of them are added.
   double GradientScale() {
     double bound = options_.run.grad_clip;
     if (bound == 0) return 1;
-    if (options_.optim.algo == AlgorithmKind::kDgc) bound /= std::sqrt(ranks_.size());
+    if (options_.optim.algo == AlgorithmKind::kDgc) bound /= std::sqrt(ranks_.algorithm().size());
     const double norm = Norm(replica_.gradient());
     return norm > bound ? bound / norm : 1;
   }
@@ -209,15 +236,18 @@ class Trainer {
     if (step_ == steps_) return;
     if (stop || save) SaveCheckpoint();
     if (!stop) return;
-    ranks_.Barrier();
+    ranks_.control().Barrier();
     throw InterruptedError(fmt::format("stopped on request after step {}", step_),
                            run_ != nullptr ? run_->path().string() : "");
   }
 
   // Mean loss over ranks and steps since the last line; whether a rank was asked to stop.
   bool Log(std::vector<run::Metric>& metrics, run::Progress& progress) {
+    const WaitMeter::Split split = waits_.Take(ranks_.control());
+    result_.wire_seconds += split.wire;
+    result_.wait_seconds += split.wait;
     std::array<double, 2> sums = {loss_sum_, StopRequested() ? 1.0 : 0.0};
-    control_->AllReduce(std::span<double>(sums));
+    ranks_.control().AllReduce(std::span<double>(sums));
     const auto steps = static_cast<double>(step_ - logged_step_);
     result_.loss = sums[0] / (steps * ranks_.size());
     loss_sum_ = 0;
@@ -231,6 +261,7 @@ class Trainer {
                {"compute_s", result_.compute_seconds},
                {"update_s", result_.update_seconds},
                {"wire_s", result_.wire_seconds},
+               {"wait_s", result_.wait_seconds},
                {"peak_memory_bytes", PeakMemoryBytes()}};
     progress.Note(fmt::format("loss {:.4f}", result_.loss));
     return sums[1] > 0;
@@ -238,8 +269,8 @@ class Trainer {
 
   void Evaluate(std::vector<run::Metric>& metrics) {
     const auto span = trace_.Span("evaluation");
-    const Evaluation e = EvaluateAverage(replica_, algorithm_->OneModel(), batches_,
-                                         data_.test.size(), step_, options_.eval, *control_);
+    const Evaluation e = EvaluateAverage(replica_, algorithm_.get(), batches_, data_.test.size(),
+                                         step_, options_.eval, ranks_.control());
     if (!std::isfinite(e.loss)) Diverged("the averaged model's loss is not finite");
     result_.test_loss = e.loss;
     result_.top1 = e.top1;
@@ -254,12 +285,8 @@ class Trainer {
     metrics.emplace_back("drift", e.drift);
     metrics.emplace_back("eval_bytes_sent", Sent());
     metrics.emplace_back("eval_train_s", result_.train_seconds);
-    if (run_ != nullptr && e.drift > options_.run.drift_warning && !warned_of_drift_) {
-      warned_of_drift_ = true;
-      LogWarning(
-          fmt::format("models are {:.2f} of their mean's norm apart from it: lower "
-                      "schedule.lr, compress.ratio or compress.interval",
-                      e.drift));
+    for (const std::string& text : drift_.After(result_.loss, e.top1, e.drift)) {
+      if (run_ != nullptr) LogWarning(text);
     }
   }
 
@@ -272,26 +299,27 @@ class Trainer {
     }
   }
 
-  int64_t Sent() const { return sent_before_ + ranks_.inner().traffic().sent; }
-  int64_t Received() const { return received_before_ + ranks_.inner().traffic().received; }
+  int64_t Sent() const { return sent_before_ + ranks_.traffic().sent; }
+  int64_t SentInNode() const { return sent_in_node_before_ + ranks_.sent_in_node(); }
+  int64_t Received() const { return received_before_ + ranks_.traffic().received; }
 
   // ---- checkpoints. Every rank writes its own file into the directory that rank 0 names.
 
   void SaveCheckpoint() {
     const auto span = trace_.Span("checkpoint");
-    const AveragedModel averaged = Average(replica_, algorithm_->OneModel(), *control_);
+    const AveragedModel averaged = Average(replica_, algorithm_.get(), ranks_.control());
     if (run_ == nullptr) {
       // Where rank 0 has no run directory either, nothing is kept.
-      const std::string directory = BroadcastText("");
+      const std::string directory = ranks_.BroadcastText("");
       if (!directory.empty()) SaveRank(RankFile(directory, ranks_.rank()), replica_, *algorithm_);
-      control_->Barrier();
+      ranks_.control().Barrier();
       return;
     }
     run_->SaveCheckpoint(step_, [&](const fs::path& directory) {
-      BroadcastText(directory.string());
-      SaveAveraged(directory / "averaged.safetensors", replica_, averaged);
+      ranks_.BroadcastText(directory.string());
+      SaveAveraged(directory / kAveragedFile, replica_, averaged);
       SaveRank(RankFile(directory, 0), replica_, *algorithm_);
-      control_->Barrier();
+      ranks_.control().Barrier();
       return State();
     });
   }
@@ -309,28 +337,21 @@ class Trainer {
                             {"compute_seconds", result_.compute_seconds},
                             {"update_seconds", result_.update_seconds},
                             {"wire_seconds", result_.wire_seconds},
+                            {"wait_seconds", result_.wait_seconds},
+                            {"sent_in_node", SentInNode()},
                             {"targets", nlohmann::json::array()}};
     for (const ReachedTarget& target : result_.targets) state["targets"].push_back(ToJson(target));
     return state;
   }
 
-  // Rank 0's text, on every rank.
-  std::string BroadcastText(std::string text) {
-    std::array<double, 1> size = {static_cast<double>(text.size())};
-    control_->Broadcast(std::span<double>(size));
-    text.resize(static_cast<size_t>(size[0]));
-    if (!text.empty()) control_->Broadcast(std::as_writable_bytes(std::span<char>(text)));
-    return text;
-  }
-
   void Resume() {
     std::string path;
     if (run_ != nullptr && run_->resumed_from()) path = run_->resumed_from()->directory.string();
-    path = BroadcastText(std::move(path));
+    path = ranks_.BroadcastText(std::move(path));
     if (path.empty()) return;
     std::array<double, 1> step = {run_ != nullptr ? static_cast<double>(run_->resumed_from()->step)
                                                   : 0.0};
-    control_->Broadcast(std::span<double>(step));
+    ranks_.control().Broadcast(std::span<double>(step));
     step_ = static_cast<int64_t>(step[0]);
     const nlohmann::json state = run::CheckpointStore::ReadState({step_, path});
     if (state.at("layout").get<std::string>() != replica_.layout().Digest()) {
@@ -338,6 +359,7 @@ class Trainer {
     }
     const int saved = state.at("ranks").get<int>();
     if (saved == ranks_.size()) {
+      algorithm_->ResumeAt(step_);
       LoadRank(RankFile(path, ranks_.rank()), replica_, *algorithm_);
     } else {
       if (run_ != nullptr) {
@@ -365,6 +387,8 @@ class Trainer {
     result_.compute_seconds = state.at("compute_seconds").get<double>();
     result_.update_seconds = state.at("update_seconds").get<double>();
     result_.wire_seconds = state.at("wire_seconds").get<double>();
+    result_.wait_seconds = state.at("wait_seconds").get<double>();
+    sent_in_node_before_ = state.at("sent_in_node").get<int64_t>();
     for (const auto& target : state.at("targets")) {
       result_.targets.push_back(ParseReachedTarget(target));
     }
@@ -373,7 +397,7 @@ class Trainer {
   // ---- the end
 
   void Finish() {
-    const AveragedModel averaged = Average(replica_, algorithm_->OneModel(), *control_);
+    const AveragedModel averaged = Average(replica_, algorithm_.get(), ranks_.control());
     result_.algorithm = NameOf(options_.optim.algo);
     result_.engine = std::string(ranks_.engine());
     result_.ranks = ranks_.size();
@@ -382,17 +406,21 @@ class Trainer {
     result_.parameters = replica_.layout().elements();
     result_.bytes_sent = Sent();
     result_.bytes_received = Received();
-    result_.evaluation_bytes = control_->traffic().sent;
+    result_.node_bytes_sent = SentInNode();
+    result_.evaluation_bytes = ranks_.control().traffic().sent;
     result_.nominal_ratio = options_.compress.ratio;
-    const double dense = BytesSent({replica_.layout().size() * step_, 0}, ranks_.size(), 4);
-    if (ranks_.size() > 1 && Sent() > 0) result_.ratio = dense / static_cast<double>(Sent());
+    // Of what rank 0 carries between the algorithm's ranks.
+    const int n = ranks_.algorithm().size();
+    const double dense = BytesSent({.reduced = replica_.layout().size() * step_}, n, 4) * n /
+                         static_cast<double>(ranks_.size());
+    if (Sent() > 0) result_.ratio = dense / static_cast<double>(Sent());
     if (run_ != nullptr) {
       result_.final = run_->path() / "final";
       fs::create_directories(result_.final);
       SaveAveraged(result_.final / "model.safetensors", replica_, averaged);
       WriteFileAtomically(result_.final / "config.json", Config().dump(2) + "\n");
     }
-    ranks_.Barrier();
+    ranks_.control().Barrier();
   }
 
   nlohmann::json Config() const {
@@ -408,22 +436,24 @@ class Trainer {
   const SyncTrainOptions& options_;
   const TrainSetting& setting_;
   const ImageData& data_;
-  TimedCommunicator ranks_;
-  std::unique_ptr<comm::Communicator> control_;  // its bytes are not those of training
+  JobRanks ranks_;
   run::RunDir* run_;
   run::Trace no_trace_;
   run::Trace& trace_;
   ThreadPool pool_;
+  const Device& device_;
   Replica replica_;
   ResolvedAlgorithm resolved_;
-  std::unique_ptr<Algorithm<float>> algorithm_;
   RankBatches batches_;
   int64_t steps_;
   LearningRate rate_;
+  std::unique_ptr<Algorithm<float>> algorithm_;
+  bool streams_;  // whether messages leave during the backward pass
+  WaitMeter waits_;
+  DriftMonitor drift_;
   int64_t step_ = 0, logged_step_ = 0;
   double loss_sum_ = 0;
-  int64_t sent_before_ = 0, received_before_ = 0;
-  bool warned_of_drift_ = false;
+  int64_t sent_before_ = 0, received_before_ = 0, sent_in_node_before_ = 0;
   SyncResult result_;
 };
 
@@ -432,6 +462,7 @@ class Trainer {
 SyncResult Train(const SyncTrainOptions& options, const TrainSetting& setting,
                  const ImageData& data, comm::Communicator& communicator, run::RunDir* run) {
   at::set_num_threads(setting.threads);  // of this thread: a simulated rank has its own
+  if (setting.device != nullptr) setting.device->Enter();
   Trainer trainer(options, setting, data, communicator, run);
   return trainer.Run();
 }

@@ -7,6 +7,7 @@
 
 #include "comm/communicator.h"
 #include "run/run_dir.h"
+#include "sync/device.h"
 #include "sync/image_batches.h"
 #include "sync/train_options.h"
 #include "sync/train_result.h"
@@ -18,6 +19,8 @@ struct TrainSetting {
   uint64_t seed = 0;
   int threads = 1;
   bool progress = true;
+  // Where this rank computes; null: on the host. Simulated ranks share it.
+  const Device* device = nullptr;
   std::string configuration;  // everything that ranks must have in common, as text
 };
 

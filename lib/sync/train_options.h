@@ -112,6 +112,8 @@ struct SyncRunOptions {
   int64_t log_every = 20;
   int64_t save_every = 0;
   int64_t ranks = 0;
+  int64_t ranks_per_node = 0;
+  int64_t drift_fix = 0;
   double grad_clip = 0;
   double drift_warning = 0.3;
   bool trace = false;
@@ -123,6 +125,13 @@ struct SyncRunOptions {
       "steps between lines of metrics, where ranks also agree on whether to stop", cli::AtLeast(1));
     f("save_every", save_every, "steps between checkpoints (0: on a stop)", cli::AtLeast(0));
     f("ranks", ranks, "ranks to simulate in this process (0: what mpirun or srun started, or one)",
+      cli::AtLeast(0));
+    f("ranks_per_node", ranks_per_node,
+      "hierarchical: so many ranks in a row average gradients among them and train as one (0: off)",
+      cli::AtLeast(0));
+    f("drift_fix", drift_fix,
+      "error resets after which the common part of all models is made rank 0's again, against "
+      "rounding (0: never)",
       cli::AtLeast(0));
     f("grad_clip", grad_clip, "largest norm of a rank's own gradient (0: off)", cli::AtLeast(0));
     f("drift_warning", drift_warning,
@@ -150,5 +159,8 @@ struct SyncTrainOptions {
     f.Section("eval", eval);
   }
 };
+
+// How the ratio of a run changes. PowerSGD counts its dense steps itself.
+RatioStages StagesOf(const SyncTrainOptions& options, const LearningRate& rate, int64_t steps);
 
 }  // namespace orchard::sync

@@ -49,15 +49,16 @@ run::Chart TimeChart(const std::vector<NamedRun>& runs) {
   chart.x.title = "run";
   chart.y = {.title = "time", .unit = "ms"};
   run::Series compute{.name = "forward and backward"}, update{.name = "update kernels"},
-      wire{.name = "wire, with waiting for other ranks"};
+      wire{.name = "wire, as far as nothing hides it"}, wait{.name = "waiting for other ranks"};
   for (const NamedRun& r : runs) {
     const double steps = static_cast<double>(std::max<int64_t>(1, r.result.steps));
     chart.categories.push_back(r.name);
     compute.y.push_back(1e3 * r.result.compute_seconds / steps);
     update.y.push_back(1e3 * r.result.update_seconds / steps);
     wire.y.push_back(1e3 * r.result.wire_seconds / steps);
+    wait.y.push_back(1e3 * r.result.wait_seconds / steps);
   }
-  chart.series = {compute, update, wire};
+  chart.series = {compute, update, wire, wait};
   return chart;
 }
 

@@ -38,6 +38,8 @@ nlohmann::json ToJson(const SyncResult& r) {
                          {"compute_seconds", r.compute_seconds},
                          {"update_seconds", r.update_seconds},
                          {"wire_seconds", r.wire_seconds},
+                         {"wait_seconds", r.wait_seconds},
+                         {"node_bytes_sent", r.node_bytes_sent},
                          {"label_skew", r.label_skew},
                          {"targets", nlohmann::json::array()},
                          {"final", r.final.string()}};
@@ -69,6 +71,8 @@ SyncResult ParseSyncResult(const nlohmann::json& j) {
   j.at("compute_seconds").get_to(r.compute_seconds);
   j.at("update_seconds").get_to(r.update_seconds);
   j.at("wire_seconds").get_to(r.wire_seconds);
+  j.at("wait_seconds").get_to(r.wait_seconds);
+  j.at("node_bytes_sent").get_to(r.node_bytes_sent);
   j.at("label_skew").get_to(r.label_skew);
   for (const auto& target : j.at("targets")) r.targets.push_back(ParseReachedTarget(target));
   r.final = j.at("final").get<std::string>();

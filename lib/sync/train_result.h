@@ -30,7 +30,11 @@ struct SyncResult {
   int64_t evaluation_bytes = 0;  // sent by rank 0 for evaluation, checkpoints, control
   double nominal_ratio = 1;      // what was asked for
   std::optional<double> ratio;   // dense traffic over traffic; not of one rank
-  double train_seconds = 0, compute_seconds = 0, update_seconds = 0, wire_seconds = 0;
+  int64_t node_bytes_sent = 0;   // by rank 0 to ranks of its node, hierarchical mode
+  // Of rank 0. The wire: what a step waits for messages when all ranks are there; apart from it,
+  // how long the others were waited for.
+  double train_seconds = 0, compute_seconds = 0, update_seconds = 0, wire_seconds = 0,
+         wait_seconds = 0;
   double label_skew = 0;
   std::vector<ReachedTarget> targets;
   std::filesystem::path final;

@@ -1,95 +1,90 @@
 #include "sync/update_kernels.h"
 
 #include <algorithm>
-#include <vector>
+#include <cmath>
+#include <type_traits>
 
 #include "base/simd.h"
+#include "base/thread_pool.h"
 
 namespace orchard::sync {
 namespace {
 
-// Elements that a thread takes at once, at most: a few arrays of them fit into a core's cache.
-constexpr int64_t kPiece = 16384;
-
-// A stretch of the arena, selected or not.
-struct Piece {
-  int64_t begin = 0, count = 0;
-  int64_t wire = -1;  // where it goes in the message; -1: not selected
-};
-
-// Calls f(piece) for all of [0, size), cut at the borders of the selection.
 template <class F>
-void ForEachPiece(int64_t size, const Selection& selection, F&& f) {
-  const auto cut = [&](int64_t begin, int64_t end, int64_t wire) {
-    for (int64_t at = begin; at < end; at += kPiece) {
-      f(Piece{at, std::min(kPiece, end - at), wire < 0 ? wire : wire + (at - begin)});
-    }
-  };
-  int64_t at = 0, wire = 0;
-  for (const Range& run : selection.runs) {
-    cut(at, run.begin, -1);
-    cut(run.begin, run.end, wire);
-    wire += run.size();
-    at = run.end;
+void OverPieces(const Piece* pieces, int64_t count, ThreadPool* pool, F&& f) {
+  if (pool == nullptr || pool->threads() == 1 || count <= 1) {
+    for (int64_t i = 0; i < count; ++i) f(pieces[i]);
+    return;
   }
-  cut(at, size, -1);
-}
-
-template <class F>
-void OverPieces(int64_t size, const Selection& selection, ThreadPool* pool, F&& f) {
-  if (pool == nullptr || pool->threads() == 1 || size <= kPiece) {
-    return ForEachPiece(size, selection, f);
-  }
-  std::vector<Piece> pieces;
-  ForEachPiece(size, selection, [&](const Piece& piece) { pieces.push_back(piece); });
-  pool->ForEach(static_cast<int64_t>(pieces.size()),
-                [&](int64_t i) { f(pieces[static_cast<size_t>(i)]); });
+  pool->ForEach(count, [&](int64_t i) { f(pieces[i]); });
 }
 
 // A function template per rule, so that no loop has a branch in it.
 template <class F>
-void WithRule(MomentumRule rule, F&& f) {
+void WithRule(StepRule rule, F&& f) {
   switch (rule) {
-    case MomentumRule::kNesterov:
-      return f(std::integral_constant<MomentumRule, MomentumRule::kNesterov>{});
-    case MomentumRule::kHeavyBall:
-      return f(std::integral_constant<MomentumRule, MomentumRule::kHeavyBall>{});
-    case MomentumRule::kRelease:
-      return f(std::integral_constant<MomentumRule, MomentumRule::kRelease>{});
+#define ORCHARD_RULE(name) \
+  case StepRule::name:     \
+    return f(std::integral_constant<StepRule, StepRule::name>{});
+    ORCHARD_RULE(kNesterov)
+    ORCHARD_RULE(kHeavyBall)
+    ORCHARD_RULE(kRelease)
+    ORCHARD_RULE(kAdam)
+    ORCHARD_RULE(kAdamW)
+    ORCHARD_RULE(kLion)
+    ORCHARD_RULE(kGiven)
+#undef ORCHARD_RULE
   }
 }
+
+// The arrays of a piece that a step reads and moves on.
+template <class T>
+struct Operands {
+  Operands(const UpdateArgs<T>& a, const Piece& p)
+      : n(p.count),
+        g(a.gradient + p.begin),
+        x(a.values + p.begin),
+        m(a.momentum == nullptr ? nullptr : a.momentum + p.begin),
+        v(a.second_moment == nullptr ? nullptr : a.second_moment + p.begin) {}
+  int64_t n;
+  const T* g;
+  T *x, *m, *v;
+};
 
 // ---- loops. The arrays of one call are different ones.
 
-template <MomentumRule kRule, class T>
-ORCHARD_SIMD void LocalLoop(StepScalars<T> s, int64_t n, const T* g, const T* x, T* m, T* out) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    T momentum = m[i];
-    const T p = MomentumStep<kRule>(s, g[i], x[i], momentum);
-    m[i] = momentum;
-    out[i] = x[i] - p;
-  }
+template <StepRule kRule, class T>
+ORCHARD_HD T StepAt(const StepScalars<T>& s, int64_t i, T gradient, T value, T* m, T* v) {
+  T first = 0, second = 0;
+  if constexpr (kRule != StepRule::kGiven) first = m[i];
+  if constexpr (UsesSecondMoment(kRule)) second = v[i];
+  const T p = StepOf<kRule>(s, gradient, value, first, second);
+  if constexpr (kRule != StepRule::kGiven) m[i] = first;
+  if constexpr (UsesSecondMoment(kRule)) v[i] = second;
+  return p;
 }
 
-template <MomentumRule kRule, class T>
-ORCHARD_SIMD void StepLoop(StepScalars<T> s, int64_t n, const T* g, const T* x, T* m, T* out) {
+template <StepRule kRule, class T>
+ORCHARD_SIMD void LocalLoop(StepScalars<T> s, int64_t n, const T* g, const T* x, T* m, T* v,
+                            T* out) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    T momentum = m[i];
-    out[i] = MomentumStep<kRule>(s, g[i], x[i], momentum);
-    m[i] = momentum;
-  }
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] - StepAt<kRule>(s, i, g[i], x[i], m, v);
 }
 
-template <MomentumRule kRule, class T>
-ORCHARD_SIMD void SplitLoop(StepScalars<T> s, int64_t n, const T* g, T* x, T* m, T* e) {
+template <StepRule kRule, class T>
+ORCHARD_SIMD void StepLoop(StepScalars<T> s, int64_t n, const T* g, const T* x, T* m, T* v,
+                           T* out) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = StepAt<kRule>(s, i, g[i], x[i], m, v);
+}
+
+template <StepRule kRule, class T>
+ORCHARD_SIMD void SplitLoop(StepScalars<T> s, T theta, int64_t n, const T* g, T* x, T* m, T* v,
+                            T* e) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    T momentum = m[i];
-    const T p = MomentumStep<kRule>(s, g[i], x[i], momentum);
-    m[i] = momentum;
-    x[i] = x[i] - p;
+    const T p = StepAt<kRule>(s, i, g[i], x[i], m, v);
+    x[i] = x[i] - theta * p;
     e[i] = e[i] - p;
   }
 }
@@ -108,14 +103,12 @@ ORCHARD_SIMD void ErrorLoop(StepScalars<T> s, int64_t n, const T* g, T* x, T* m,
   }
 }
 
-template <MomentumRule kRule, class T>
-ORCHARD_SIMD void QsparseLoop(StepScalars<T> s, int64_t n, const T* g, T* x, T* m, const T* y,
+template <StepRule kRule, class T>
+ORCHARD_SIMD void QsparseLoop(StepScalars<T> s, int64_t n, const T* g, T* x, T* m, T* v, const T* y,
                               const T* e, T* out) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    T momentum = m[i];
-    const T moved = x[i] - MomentumStep<kRule>(s, g[i], x[i], momentum);
-    m[i] = momentum;
+    const T moved = x[i] - StepAt<kRule>(s, i, g[i], x[i], m, v);
     out[i] = e[i] + (moved - y[i]);
     x[i] = y[i];
   }
@@ -134,142 +127,159 @@ ORCHARD_SIMD void AddLoop(T scale, int64_t n, const T* in, T* out) {
 }
 
 template <class T>
-ORCHARD_SIMD void ResetLoop(T scale, int64_t n, const T* in, T* x, T* e) {
+ORCHARD_SIMD void ResetLoop(T scale, T theta, int64_t n, const T* in, T* x, T* e) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    x[i] = x[i] + (in[i] * scale - e[i]);
+    x[i] = x[i] + (in[i] * scale - theta * e[i]);
     e[i] = 0;
   }
 }
 
-// Calls f(begin in the arena, begin in the message, elements) for every run.
-template <class F>
-void OverRuns(const Selection& selection, F&& f) {
-  int64_t wire = 0;
-  for (const Range& run : selection.runs) {
-    f(run.begin, wire, run.size());
-    wire += run.size();
+template <class T>
+ORCHARD_SIMD void LambDirectionLoop(StepScalars<T> s, int64_t n, T* g, const T* x, T* m, T* v) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    T first = m[i], second = v[i];
+    const T ratio = MomentRatio(s, s.step_size, g[i] * s.gradient_scale, first, second);
+    m[i] = first;
+    v[i] = second;
+    g[i] = ratio + s.weight_decay * x[i];
+  }
+}
+
+template <class T>
+double NormOf(const T* values, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(values[i]) * values[i];
+  return std::sqrt(sum);
+}
+
+template <class T, class F>
+void OverMoves(const MoveArgs<T>& a, F&& f) {
+  for (const Piece* p = a.pieces; p != a.pieces + a.piece_count; ++p) {
+    f(p->count, a.wire + p->wire, a.values + p->begin, *p);
   }
 }
 
 }  // namespace
 
 template <class T>
-void LocalStep(const StepScalars<T>& s, MomentumRule rule, const Arenas<T>& a,
-               const Selection& selection, std::span<T> wire, ThreadPool* pool) {
-  WithRule(rule, [&](auto constant) {
-    OverPieces(std::ssize(a.values), selection, pool, [&](const Piece& p) {
-      T* out = p.wire < 0 ? &a.values[p.begin] : &wire[p.wire];
-      LocalLoop<decltype(constant)::value>(s, p.count, &a.gradient[p.begin], &a.values[p.begin],
-                                           &a.momentum[p.begin], out);
+void LocalStep(const UpdateArgs<T>& a, ThreadPool* pool) {
+  WithRule(a.rule, [&](auto rule) {
+    OverPieces(a.pieces, a.piece_count, pool, [&](const Piece& p) {
+      const Operands<T> o(a, p);
+      T* out = p.wire < 0 ? o.x : a.wire + p.wire;
+      LocalLoop<decltype(rule)::value>(a.scalars, o.n, o.g, o.x, o.m, o.v, out);
     });
   });
 }
 
 template <class T>
-void SplitStep(const StepScalars<T>& s, MomentumRule rule, const Arenas<T>& a,
-               const Selection& selection, std::span<T> wire, ThreadPool* pool) {
-  WithRule(rule, [&](auto constant) {
-    constexpr MomentumRule kRule = decltype(constant)::value;
-    OverPieces(std::ssize(a.values), selection, pool, [&](const Piece& p) {
-      const T* g = &a.gradient[p.begin];
-      T *x = &a.values[p.begin], *m = &a.momentum[p.begin];
+void SplitStep(const UpdateArgs<T>& a, ThreadPool* pool) {
+  WithRule(a.rule, [&](auto rule) {
+    constexpr StepRule kRule = decltype(rule)::value;
+    OverPieces(a.pieces, a.piece_count, pool, [&](const Piece& p) {
+      const Operands<T> o(a, p);
       if (p.wire < 0) {
-        SplitLoop<kRule>(s, p.count, g, x, m, &a.error[p.begin]);
+        SplitLoop<kRule>(a.scalars, a.theta, o.n, o.g, o.x, o.m, o.v, a.error + p.begin);
       } else {
-        StepLoop<kRule>(s, p.count, g, x, m, &wire[p.wire]);
+        StepLoop<kRule>(a.scalars, o.n, o.g, o.x, o.m, o.v, a.wire + p.wire);
       }
     });
   });
 }
 
 template <class T>
-void ErrorFeedback(const StepScalars<T>& s, const Arenas<T>& a, const Selection& selection,
-                   std::span<T> wire, ThreadPool* pool) {
-  OverPieces(std::ssize(a.values), selection, pool, [&](const Piece& p) {
-    T* e = &a.error[p.begin];
-    T* out = p.wire < 0 ? e : &wire[p.wire];
-    ErrorLoop(s, p.count, &a.gradient[p.begin], &a.values[p.begin], &a.momentum[p.begin],
-              &a.second[p.begin], e, out);
+void ErrorFeedback(const UpdateArgs<T>& a, ThreadPool* pool) {
+  OverPieces(a.pieces, a.piece_count, pool, [&](const Piece& p) {
+    const Operands<T> o(a, p);
+    T* e = a.error + p.begin;
+    T* out = p.wire < 0 ? e : a.wire + p.wire;
+    ErrorLoop(a.scalars, o.n, o.g, o.x, o.m, a.extra + p.begin, e, out);
     if (p.wire >= 0) std::fill_n(e, p.count, T{});
   });
 }
 
 template <class T>
-void QsparseStep(const StepScalars<T>& s, MomentumRule rule, const Arenas<T>& a,
-                 const Selection& selection, std::span<T> wire, ThreadPool* pool) {
-  WithRule(rule, [&](auto constant) {
-    OverPieces(std::ssize(a.values), selection, pool, [&](const Piece& p) {
-      T* e = &a.error[p.begin];
-      T* out = p.wire < 0 ? e : &wire[p.wire];
-      QsparseLoop<decltype(constant)::value>(s, p.count, &a.gradient[p.begin], &a.values[p.begin],
-                                             &a.momentum[p.begin], &a.second[p.begin], e, out);
+void QsparseStep(const UpdateArgs<T>& a, ThreadPool* pool) {
+  WithRule(a.rule, [&](auto rule) {
+    OverPieces(a.pieces, a.piece_count, pool, [&](const Piece& p) {
+      const Operands<T> o(a, p);
+      T* e = a.error + p.begin;
+      T* out = p.wire < 0 ? e : a.wire + p.wire;
+      QsparseLoop<decltype(rule)::value>(a.scalars, o.n, o.g, o.x, o.m, o.v, a.extra + p.begin, e,
+                                         out);
       if (p.wire >= 0) std::fill_n(e, p.count, T{});
     });
   });
 }
 
 template <class T>
-void Gather(std::span<const T> values, const Selection& selection, std::span<T> wire) {
-  OverRuns(selection, [&](int64_t at, int64_t begin, int64_t n) {
-    std::copy_n(&values[at], n, &wire[begin]);
-  });
-}
-
-template <class T>
-void Scatter(std::span<const T> wire, T scale, const Selection& selection, std::span<T> values) {
-  OverRuns(selection, [&](int64_t at, int64_t begin, int64_t n) {
-    ScaleLoop(scale, n, &wire[begin], &values[at]);
-  });
-}
-
-template <class T>
-void ScatterAdd(std::span<const T> wire, T scale, const Selection& selection, std::span<T> values) {
-  OverRuns(selection, [&](int64_t at, int64_t begin, int64_t n) {
-    AddLoop(scale, n, &wire[begin], &values[at]);
-  });
-}
-
-template <class T>
-void ResetError(std::span<const T> wire, T scale, const Selection& selection, std::span<T> values,
-                std::span<T> error) {
-  OverRuns(selection, [&](int64_t at, int64_t begin, int64_t n) {
-    ResetLoop(scale, n, &wire[begin], &values[at], &error[at]);
-  });
-}
-
-template <class T>
-void MakeStep(const StepScalars<T>& s, MomentumRule rule, const Arenas<T>& a, std::span<T> step,
-              ThreadPool* pool) {
-  WithRule(rule, [&](auto constant) {
-    OverPieces(std::ssize(a.values), {}, pool, [&](const Piece& p) {
-      StepLoop<decltype(constant)::value>(s, p.count, &a.gradient[p.begin], &a.values[p.begin],
-                                          &a.momentum[p.begin], &step[p.begin]);
+void MakeStep(const UpdateArgs<T>& a, ThreadPool* pool) {
+  WithRule(a.rule, [&](auto rule) {
+    OverPieces(a.pieces, a.piece_count, pool, [&](const Piece& p) {
+      const Operands<T> o(a, p);
+      StepLoop<decltype(rule)::value>(a.scalars, o.n, o.g, o.x, o.m, o.v, a.extra + p.begin);
     });
   });
 }
 
 template <class T>
-void Axpy(T scale, std::span<const T> x, std::span<T> y) {
-  AddLoop(scale, std::ssize(y), x.data(), y.data());
+void Gather(const MoveArgs<T>& a) {
+  OverMoves(a, [](int64_t n, T* wire, T* x, const Piece&) { std::copy_n(x, n, wire); });
 }
 
-#define ORCHARD_INSTANTIATE(T)                                                                     \
-  template void LocalStep(const StepScalars<T>&, MomentumRule, const Arenas<T>&, const Selection&, \
-                          std::span<T>, ThreadPool*);                                              \
-  template void SplitStep(const StepScalars<T>&, MomentumRule, const Arenas<T>&, const Selection&, \
-                          std::span<T>, ThreadPool*);                                              \
-  template void ErrorFeedback(const StepScalars<T>&, const Arenas<T>&, const Selection&,           \
-                              std::span<T>, ThreadPool*);                                          \
-  template void QsparseStep(const StepScalars<T>&, MomentumRule, const Arenas<T>&,                 \
-                            const Selection&, std::span<T>, ThreadPool*);                          \
-  template void Gather(std::span<const T>, const Selection&, std::span<T>);                        \
-  template void Scatter(std::span<const T>, T, const Selection&, std::span<T>);                    \
-  template void ScatterAdd(std::span<const T>, T, const Selection&, std::span<T>);                 \
-  template void ResetError(std::span<const T>, T, const Selection&, std::span<T>, std::span<T>);   \
-  template void MakeStep(const StepScalars<T>&, MomentumRule, const Arenas<T>&, std::span<T>,      \
-                         ThreadPool*);                                                             \
-  template void Axpy(T, std::span<const T>, std::span<T>);
+template <class T>
+void Take(const MoveArgs<T>& a) {
+  OverMoves(a, [](int64_t n, T* wire, T* x, const Piece&) {
+    std::copy_n(x, n, wire);
+    std::fill_n(x, n, T{});
+  });
+}
+
+template <class T>
+void Scatter(const MoveArgs<T>& a) {
+  OverMoves(a, [&](int64_t n, T* wire, T* x, const Piece&) { ScaleLoop<T>(a.scale, n, wire, x); });
+}
+
+template <class T>
+void ScatterAdd(const MoveArgs<T>& a) {
+  OverMoves(a, [&](int64_t n, T* wire, T* x, const Piece&) { AddLoop<T>(a.scale, n, wire, x); });
+}
+
+template <class T>
+void ResetError(const MoveArgs<T>& a, T theta, T* error) {
+  OverMoves(a, [&](int64_t n, T* wire, T* x, const Piece& p) {
+    ResetLoop<T>(a.scale, theta, n, wire, x, error + p.begin);
+  });
+}
+
+template <class T>
+void Axpy(T scale, const T* x, T* y, int64_t count) {
+  AddLoop(scale, count, x, y);
+}
+
+template <class T>
+void LambStep(const StepScalars<T>& s, int64_t count, T* g, const T* x, T* m, T* v) {
+  LambDirectionLoop(s, count, g, x, m, v);
+  const double weights = NormOf(x, count), direction = NormOf(g, count);
+  const double trust = weights > 0 && direction > 0 ? weights / direction : 1;
+  ScaleLoop<T>(static_cast<T>(static_cast<double>(s.learning_rate) * trust), count, g, g);
+}
+
+#define ORCHARD_INSTANTIATE(T)                                    \
+  template void LocalStep(const UpdateArgs<T>&, ThreadPool*);     \
+  template void SplitStep(const UpdateArgs<T>&, ThreadPool*);     \
+  template void ErrorFeedback(const UpdateArgs<T>&, ThreadPool*); \
+  template void QsparseStep(const UpdateArgs<T>&, ThreadPool*);   \
+  template void MakeStep(const UpdateArgs<T>&, ThreadPool*);      \
+  template void Gather(const MoveArgs<T>&);                       \
+  template void Take(const MoveArgs<T>&);                         \
+  template void Scatter(const MoveArgs<T>&);                      \
+  template void ScatterAdd(const MoveArgs<T>&);                   \
+  template void ResetError(const MoveArgs<T>&, T, T*);            \
+  template void Axpy(T, const T*, T*, int64_t);                   \
+  template void LambStep(const StepScalars<T>&, int64_t, T*, const T*, T*, T*);
 ORCHARD_INSTANTIATE(float)
 ORCHARD_INSTANTIATE(double)
 #undef ORCHARD_INSTANTIATE

@@ -11,16 +11,18 @@
 #include "base/hash.h"
 #include "sync/algorithm.h"
 #include "sync/averaged_model.h"
+#include "sync/local_optimizer.h"
 #include "sync/replica.h"
-#include "sync/update_kernels.h"
 
 namespace orchard::sync {
 namespace {
 
-bool MovesByTheMeanStep(AlgorithmKind kind) {
-  return kind == AlgorithmKind::kSgd || kind == AlgorithmKind::kCser ||
-         kind == AlgorithmKind::kCsea || kind == AlgorithmKind::kCserPl ||
-         kind == AlgorithmKind::kLocalSgd;
+bool MovesByTheMeanStep(const SyncTrainOptions& o) {
+  if (o.optim.algo == AlgorithmKind::kSgd) {
+    // The step of a mean gradient is the mean step where it is linear in the gradient.
+    return o.optim.base == BaseOptimizer::kSgd && o.compress.wire == WireFormat::kFull;
+  }
+  return InCserFamily(o.optim.algo);
 }
 
 // `a` or |b|; infinite where b is not a number, which no comparison would notice.
@@ -54,13 +56,14 @@ class Verifier {
         replica_(MakeNetwork(o.model, data.train, setting.seed)),
         algorithm_(MakeAlgorithm<float>(o.optim, o.compress, replica_.layout(), setting.seed)),
         batches_(data, o.data, ranks.rank(), ranks.size(), setting.seed, pool_),
-        momentum_(replica_.layout().size()),
+        optimizer_(o.optim, replica_.layout()),
         step_(replica_.layout().size()) {}
 
   Verification Run(int64_t steps) {
     algorithm_->Begin(replica_.values());
     const int64_t sent_before = ranks_.traffic().sent;
     for (int64_t t = 1; t <= steps; ++t) Step(t);
+    algorithm_->State();  // waits for what is on its way
     const auto sent = static_cast<double>(ranks_.traffic().sent - sent_before);
     Verification v;
     v.algorithm = NameOf(options_.optim.algo);
@@ -68,7 +71,7 @@ class Verifier {
     v.steps = steps;
     const double scale = std::max(1e-30, largest_weight_);
     v.checks.push_back({"common part of the models", CommonPart() / scale, 1e-5});
-    if (MovesByTheMeanStep(options_.optim.algo)) {
+    if (MovesByTheMeanStep(options_)) {
       v.checks.push_back({"mean model against mean step", mean_error_ / scale, 1e-6});
     }
     std::array<double, 1> all = {sent};
@@ -84,23 +87,20 @@ class Verifier {
   void Step(int64_t t) {
     const ImageBatchTensors batch = batches_.Train(t - 1);
     replica_.Gradient(batch.images, batch.labels);
-    const std::vector<double> before = Mean(replica_.values());
-    StepScalars<float> scalars{static_cast<float>(options_.schedule.lr),
-                               static_cast<float>(options_.optim.momentum),
-                               static_cast<float>(options_.optim.weight_decay)};
-    MakeStep<float>(scalars, options_.optim.nag,
-                    {.values = replica_.values(),
-                     .gradient = replica_.gradient(),
-                     .momentum = momentum_.span()},
-                    step_.span(), nullptr);
+    const StepInput<float> input{.step = t,
+                                 .learning_rate = options_.schedule.lr,
+                                 .values = replica_.values(),
+                                 .gradient = replica_.gradient(),
+                                 .ranks = ranks_};
+    const std::vector<double> before = MeanModel();
+    // What this rank would do by itself. LAMB makes steps in place of gradients.
+    const std::vector<float> gradient(input.gradient.begin(), input.gradient.end());
+    optimizer_.MakeStep(input, step_.span());
+    std::copy(gradient.begin(), gradient.end(), input.gradient.begin());
     const std::vector<double> step = Mean(step_.span());
-    algorithm_->Step({.step = t,
-                      .learning_rate = options_.schedule.lr,
-                      .values = replica_.values(),
-                      .gradient = replica_.gradient(),
-                      .ranks = ranks_});
-    planned_ += algorithm_->MessageOf(t);
-    const std::vector<double> after = Mean(replica_.values());
+    algorithm_->Step(input);
+    planned_ += algorithm_->MessageOf(t, ranks_.size());
+    const std::vector<double> after = MeanModel();
     for (size_t i = 0; i < after.size(); ++i) {
       mean_error_ = Larger(mean_error_, after[i] - (before[i] - step[i]));
     }
@@ -114,12 +114,19 @@ class Verifier {
     return mean;
   }
 
+  // The mean over ranks of their models in full.
+  std::vector<double> MeanModel() {
+    std::vector<float> own(replica_.values().begin(), replica_.values().end());
+    algorithm_->AddHeldBack(own);
+    return Mean(own);
+  }
+
   // How far x_i - e_i is from that of rank 0, at most; 0 for algorithms that promise nothing.
   double CommonPart() {
     const std::span<const float> e = algorithm_->error();
     if (e.empty() && !algorithm_->OneModel()) return 0;
     std::vector<float> common(replica_.values().begin(), replica_.values().end());
-    for (size_t i = 0; i < e.size(); ++i) common[i] -= e[i];
+    algorithm_->RemoveErrors(common);
     std::vector<float> first = common;
     control_->Broadcast(std::span<float>(first));
     double largest = 0;
@@ -139,8 +146,8 @@ class Verifier {
 
   double EvaluationChange(int64_t step) {
     const std::string before = Digest();
-    EvaluateAverage(replica_, algorithm_->OneModel(), batches_, data_.test.size(), step,
-                    options_.eval, *control_);
+    EvaluateAverage(replica_, algorithm_.get(), batches_, data_.test.size(), step, options_.eval,
+                    *control_);
     return MaxOverRanks(Digest() == before ? 0 : 1, *control_);
   }
 
@@ -152,7 +159,8 @@ class Verifier {
   Replica replica_;
   std::unique_ptr<Algorithm<float>> algorithm_;
   RankBatches batches_;
-  FlatBuffer<float> momentum_, step_;  // of a rank that trains by itself
+  LocalOptimizer<float> optimizer_;  // of a rank that trains by itself
+  FlatBuffer<float> step_;
   Message planned_;
   double mean_error_ = 0, largest_weight_ = 0;
 };

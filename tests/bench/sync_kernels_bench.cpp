@@ -3,8 +3,10 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "sync/arena.h"
+#include "sync/pieces.h"
 #include "sync/update_kernels.h"
 
 namespace orchard::sync {
@@ -18,10 +20,36 @@ struct Buffers {
   ArenaLayout layout{{{"w", {kSize}}}};
   Selection sent =
       BlockSelector(layout, {.ratio = kRatio, .order = BlockOrder::kUniform}, 1, "C2").At(0);
-  Arenas<float> arenas() { return {x.span(), g.span(), m.span(), e.span(), w.span()}; }
-};
+  std::vector<Piece> pieces = AllPieces();
 
-constexpr StepScalars<float> kScalars{0.01f, 0.9f, 5e-4f};
+  std::vector<Piece> AllPieces() {
+    RegionPieces divided = Divide({0, kSize}, std::span(&sent, 1));
+    divided.early.insert(divided.early.end(), divided.late.begin(), divided.late.end());
+    std::sort(divided.early.begin(), divided.early.end(),
+              [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
+    return divided.early;
+  }
+  UpdateArgs<float> Args(StepRule rule = StepRule::kNesterov) {
+    UpdateArgs<float> a;
+    a.scalars.learning_rate = 0.01f;
+    a.scalars.momentum = 0.9f;
+    a.scalars.weight_decay = 5e-4f;
+    a.scalars.one_minus_beta1 = a.scalars.one_minus_beta2 = 0.1f;
+    a.scalars.beta2 = 0.9f;
+    a.scalars.epsilon = 1e-8f;
+    a.rule = rule;
+    a.gradient = g.data();
+    a.values = x.data();
+    a.momentum = m.data();
+    a.second_moment = w.data();
+    a.error = e.data();
+    a.extra = w.data();
+    a.wire = wire.data();
+    a.pieces = pieces.data();
+    a.piece_count = std::ssize(pieces);
+    return a;
+  }
+};
 
 template <class F>
 void Run(benchmark::State& state, double bytes_per_element, F&& f) {
@@ -38,28 +66,23 @@ void Copy(benchmark::State& state) {
   Run(state, 8, [](Buffers& b) { std::copy_n(b.g.data(), kSize, b.x.data()); });
 }
 void LocalStep20(benchmark::State& state) {
-  Run(state, 20, [](Buffers& b) {
-    LocalStep<float>(kScalars, MomentumRule::kNesterov, b.arenas(), b.sent, b.wire.span(), nullptr);
-  });
+  Run(state, 20, [](Buffers& b) { LocalStep(b.Args(), nullptr); });
+}
+void LocalStepAdamW28(benchmark::State& state) {
+  Run(state, 28, [](Buffers& b) { LocalStep(b.Args(StepRule::kAdamW), nullptr); });
 }
 void SplitStep28(benchmark::State& state) {
-  Run(state, 28, [](Buffers& b) {
-    SplitStep<float>(kScalars, MomentumRule::kNesterov, b.arenas(), b.sent, b.wire.span(), nullptr);
-  });
+  Run(state, 28, [](Buffers& b) { SplitStep(b.Args(), nullptr); });
 }
 void ErrorFeedback36(benchmark::State& state) {
-  Run(state, 36, [](Buffers& b) {
-    ErrorFeedback<float>(kScalars, b.arenas(), b.sent, b.wire.span(), nullptr);
-  });
+  Run(state, 36, [](Buffers& b) { ErrorFeedback(b.Args(), nullptr); });
 }
 void QsparseStep32(benchmark::State& state) {
-  Run(state, 32, [](Buffers& b) {
-    QsparseStep<float>(kScalars, MomentumRule::kNesterov, b.arenas(), b.sent, b.wire.span(),
-                       nullptr);
-  });
+  Run(state, 32, [](Buffers& b) { QsparseStep(b.Args(), nullptr); });
 }
 BENCHMARK(Copy);
 BENCHMARK(LocalStep20);
+BENCHMARK(LocalStepAdamW28);
 BENCHMARK(SplitStep28);
 BENCHMARK(ErrorFeedback36);
 BENCHMARK(QsparseStep32);

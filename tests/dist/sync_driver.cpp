@@ -12,13 +12,15 @@
 namespace orchard::sync {
 namespace {
 
-// 20 steps of one algorithm; the digest of all ranks' models, and this rank's bytes.
-std::string Digest(const AlgorithmOptions& algorithm, comm::Communicator& ranks) {
+// 20 steps of one algorithm; the digest of all ranks' models, and this rank's bytes. Where it can,
+// the algorithm sends while gradients become ready.
+std::string Digest(const AlgorithmOptions& algorithm, const CompressOptions& compress,
+                   comm::Communicator& ranks) {
   const ArenaLayout layout = SmallLayout();
-  const CompressOptions compress = {.ratio = 8, .block = 32, .density_steps = 4};
   const auto made = MakeAlgorithm<float>(algorithm, compress, layout, 3);
   FlatBuffer<float> x(layout.size()), gradient(layout.size());
   made->Begin(x.span());
+  made->ResumeAt(0);
   const comm::Traffic before = ranks.traffic();
   for (int64_t t = 1; t <= 20; ++t) {
     for (const Slot& slot : layout.slots()) {
@@ -27,12 +29,18 @@ std::string Digest(const AlgorithmOptions& algorithm, comm::Communicator& ranks)
         gradient.data()[i] = static_cast<float>(g);
       }
     }
-    made->Step({.step = t,
-                .learning_rate = 0.05,
-                .values = x.span(),
-                .gradient = gradient.span(),
-                .ranks = ranks});
+    const StepInput<float> input{.step = t,
+                                 .learning_rate = 0.05,
+                                 .values = x.span(),
+                                 .gradient = gradient.span(),
+                                 .ranks = ranks};
+    if (made->Streams() && compress.overlap) {
+      StepInParts(*made, input, layout.slots().size());
+    } else {
+      made->Step(input);
+    }
   }
+  made->State();  // what is on its way counts as sent
   const int64_t sent = ranks.traffic().sent - before.sent;
   const std::string own = Sha256Hex(std::as_bytes(x.span()));
   std::string all(own.size() * static_cast<size_t>(ranks.size()), ' ');
@@ -41,13 +49,49 @@ std::string Digest(const AlgorithmOptions& algorithm, comm::Communicator& ranks)
   return fmt::format("{} {} bytes", Sha256Hex(std::as_bytes(std::span(all))), sent);
 }
 
-void All(comm::Communicator& ranks) {
+struct Variant {
+  std::string name;
+  AlgorithmOptions algorithm;
+  CompressOptions compress;
+};
+
+std::vector<Variant> Variants() {
+  std::vector<Variant> variants;
+  const CompressOptions plain = {.ratio = 8, .block = 32, .density_steps = 4};
+  const auto add = [&](const std::string& name, AlgorithmOptions algorithm, auto&& change) {
+    variants.push_back({name, algorithm, plain});
+    change(variants.back());
+  };
   for (const auto& kind : kAlgorithmKindNames) {
-    for (const Implementation impl : {Implementation::kAuto, Implementation::kOne}) {
-      if (impl == Implementation::kOne && kind.value != AlgorithmKind::kCser) continue;
-      const std::string digest = Digest({.algo = kind.value, .impl = impl}, ranks);
-      if (ranks.rank() == 0) fmt::print("{} {}\n", kind.name, digest);
+    add(kind.name, {.algo = kind.value}, [](Variant&) {});
+  }
+  add("cser 1", {.impl = Implementation::kOne}, [](Variant&) {});
+  for (const auto& wire : kWireFormatNames) {
+    for (const AlgorithmKind kind : {AlgorithmKind::kSgd, AlgorithmKind::kCser,
+                                     AlgorithmKind::kEfSgd, AlgorithmKind::kQsparse}) {
+      add(NameOf(kind) + " " + wire.name, {.algo = kind}, [&](Variant& v) {
+        v.compress.wire = wire.value;
+        v.compress.bucket_mb = 5e-4;
+      });
     }
+    add(std::string("cser late ") + wire.name, {}, [&](Variant& v) {
+      v.compress.wire = wire.value;
+      v.compress.delay = 3;
+      v.compress.theta = 0.5;
+    });
+  }
+  for (const auto& base : kBaseOptimizerNames) {
+    add(std::string("cser ") + base.name, {.base = base.value}, [](Variant&) {});
+    add(std::string("sgd ") + base.name, {.algo = AlgorithmKind::kSgd, .base = base.value},
+        [](Variant& v) { v.compress.overlap = false; });
+  }
+  return variants;
+}
+
+void All(comm::Communicator& ranks) {
+  for (const Variant& v : Variants()) {
+    const std::string digest = Digest(v.algorithm, v.compress, ranks);
+    if (ranks.rank() == 0) fmt::print("{} {}\n", v.name, digest);
   }
 }
 

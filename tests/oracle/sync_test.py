@@ -138,7 +138,35 @@ def compress(run, kind, stream, draw, i, v):
 def psync(run, kind, stream, draw, vectors):
     """The mean of what is sent, and what each rank keeps back."""
     sent = [compress(run, kind, stream, draw, i, v) for i, v in enumerate(vectors)]
-    return np.mean(sent, axis=0), [v - c for v, c in zip(vectors, sent)]
+    if run.config.get("wire", "fp32") == "fp32" or kind == "none":
+        return np.mean(sent, axis=0), [v - c for v, c in zip(vectors, sent)]
+    return narrow_psync(run, run.mask(stream, draw), vectors)
+
+
+def half(kind, values):
+    """The nearest number of a 16-bit type."""
+    return torch.tensor(values).to(torch.float32).to({"bf16": torch.bfloat16, "fp16": torch.float16}[kind]).to(torch.float64).numpy()
+
+
+def narrow_psync(run, mask, vectors):
+    """What is sent is rounded by every rank and once more by the rank that adds up a chunk; both keep what rounding leaves out."""
+    kind, n = run.config["wire"], run.ranks
+    sent = [half(kind, v[mask]) for v in vectors]
+    total = sent[0].astype(np.float32)
+    for part in sent[1:]:
+        total = total + part.astype(np.float32)
+    shared = half(kind, total)
+    rest = [v.copy() for v in vectors]
+    begin = 0
+    for i, v in enumerate(vectors):
+        kept = v[mask] - sent[i]
+        size = len(total) // n + (i < len(total) % n)
+        kept[begin : begin + size] += total[begin : begin + size].astype(np.float64) - shared[begin : begin + size]
+        begin += size
+        rest[i][mask] = kept
+    mean = np.zeros(run.size)
+    mean[mask] = shared / n
+    return mean, rest
 
 
 # ---- algorithms ---------------------------------------------------------------------------------------------------------
@@ -155,11 +183,47 @@ def zeros(run):
     return [np.zeros(run.size) for _ in range(run.ranks)]
 
 
+class Optimizer:
+    """The step of one rank, by the formulas of the papers; `base` says of which."""
+
+    def __init__(self, run):
+        self.run, self.base = run, run.config.get("base", "sgd")
+        self.m, self.v, self.t = np.zeros(run.size), np.zeros(run.size), 0
+
+    def step(self, g, x):
+        if self.base == "sgd":
+            self.m, p = momentum_step(self.run, self.m, g, x)
+            return p
+        self.t += 1
+        decay, b1 = self.run.config["weight_decay"], 0.9
+        if self.base == "lion":
+            direction = np.sign(b1 * self.m + (1 - b1) * g)
+            self.m = 0.99 * self.m + 0.01 * g
+            return RATE * (direction + decay * x)
+        if self.base == "adam":
+            g = g + decay * x
+        self.m = b1 * self.m + (1 - b1) * g
+        self.v = 0.999 * self.v + 0.001 * g * g
+        u = self.m / (1 - b1**self.t) / (np.sqrt(self.v / (1 - 0.999**self.t)) + 1e-8)
+        if self.base == "adam":
+            return RATE * u
+        u = u + decay * x
+        if self.base == "lamb":
+            for o, n, _ in self.run.slots:
+                part = slice(o, o + n)
+                weights, direction = np.linalg.norm(x[part]), np.linalg.norm(u[part])
+                u[part] *= weights / direction if weights > 0 and direction > 0 else 1
+        return RATE * u
+
+
+def optimizers(run):
+    return [Optimizer(run) for _ in range(run.ranks)]
+
+
 def sgd(run):
-    x, m = run.x0.copy(), np.zeros(run.size)
+    x, optimizer = run.x0.copy(), Optimizer(run)
     for t in range(run.steps):
-        m, p = momentum_step(run, m, np.mean([run.gradient(i, t, x) for i in range(run.ranks)], axis=0), x)
-        x = x - p
+        x = x - optimizer.step(np.mean([run.gradient(i, t, x) for i in range(run.ranks)], axis=0), x)
     return [x] * run.ranks, zeros(run)
 
 
@@ -171,37 +235,52 @@ def cser_one(run):
         c2 = "none"
     if run.config["algo"] == "local-sgd":
         c1 = "identity"
-    x, m, e = [run.x0.copy() for _ in range(n)], zeros(run), zeros(run)
+    theta = run.config.get("theta", 1)
+    common, e, rank = run.x0.copy(), zeros(run), optimizers(run)
     for t in range(1, run.steps + 1):
-        steps = []
-        for i in range(n):
-            m[i], p = momentum_step(run, m[i], run.gradient(i, t - 1, x[i]), x[i])
-            steps.append(p)
+        at = [common + theta * own for own in e]  # where gradients are taken
+        steps = [rank[i].step(run.gradient(i, t - 1, at[i]), at[i]) for i in range(n)]
         mean, rest = psync(run, c2, "C2", t - 1, steps)
-        for i in range(n):
-            x[i], e[i] = x[i] - (mean + rest[i]), e[i] - rest[i]
+        common, e = common - mean, [own - r for own, r in zip(e, rest)]
         if t % interval == 0:
-            mean, rest = psync(run, c1, "C1", t // interval - 1, e)
-            for i in range(n):
-                x[i], e[i] = x[i] - e[i] + mean + rest[i], rest[i]
-    return x, e
+            mean, e = psync(run, c1, "C1", t // interval - 1, e)
+            common = common + mean
+    return [common + theta * own for own in e], e
+
+
+def alternating_mask(run, t, only_errors):
+    """What is sent after step t where a reset takes the place of C2."""
+    interval = run.info["interval"]
+    if t % interval == 0:
+        return run.mask("C1", t // interval - 1)
+    return np.zeros(run.size, bool) if only_errors else run.mask("C2", t - 1 - (t - 1) // interval)
+
+
+def cser_late(run):
+    """Means that are applied `delay` steps late: a model is the common part, theta times its error and what is on its way."""
+    n, delay, theta = run.ranks, run.config["delay"], run.config.get("theta", 1)
+    only_errors = run.config["algo"] != "cser"
+    common, e, rank, flights = run.x0.copy(), zeros(run), optimizers(run), []
+    at = [common] * n
+    for t in range(1, run.steps + 1):
+        e = [own - rank[i].step(run.gradient(i, t - 1, at[i]), at[i]) for i, own in enumerate(e)]
+        mask = alternating_mask(run, t, only_errors)
+        flights.append([np.where(mask, own, 0) for own in e])
+        e = [np.where(mask, 0, own) for own in e]
+        if len(flights) > delay:
+            common = common + np.mean(flights.pop(0), axis=0)
+        at = [common + theta * (e[i] + sum(f[i] for f in flights)) for i in range(n)]
+    return at, e
 
 
 def cser_two(run):
     """The released code: blocks of the models themselves are averaged."""
-    interval, n = run.info["interval"], run.ranks
+    n = run.ranks
     only_errors = run.config["algo"] != "cser"
-    x, m = [run.x0.copy() for _ in range(n)], zeros(run)
+    x, rank = [run.x0.copy() for _ in range(n)], optimizers(run)
     for t in range(1, run.steps + 1):
-        for i in range(n):
-            m[i], p = momentum_step(run, m[i], run.gradient(i, t - 1, x[i]), x[i])
-            x[i] = x[i] - p
-        if t % interval == 0:
-            mask = run.mask("C1", t // interval - 1)
-        elif only_errors:
-            continue
-        else:
-            mask = run.mask("C2", t - 1 - (t - 1) // interval)
+        x = [own - rank[i].step(run.gradient(i, t - 1, own), own) for i, own in enumerate(x)]
+        mask = alternating_mask(run, t, only_errors)
         mean = np.mean(x, axis=0)
         x = [np.where(mask, mean, own) for own in x]
     return x, zeros(run)
@@ -226,11 +305,9 @@ def ef_sgd(run):
 def qsparse(run):
     interval, n = run.info["interval"], run.ranks
     kind = run.config.get("c1", "grbs")
-    x, m, e, y = [run.x0.copy() for _ in range(n)], zeros(run), zeros(run), run.x0.copy()
+    x, rank, e, y = [run.x0.copy() for _ in range(n)], optimizers(run), zeros(run), run.x0.copy()
     for t in range(1, run.steps + 1):
-        for i in range(n):
-            m[i], p = momentum_step(run, m[i], run.gradient(i, t - 1, x[i]), x[i])
-            x[i] = x[i] - p
+        x = [own - rank[i].step(run.gradient(i, t - 1, own), own) for i, own in enumerate(x)]
         if t % interval == 0:
             mean, e = psync(run, kind, "C1", t // interval - 1, [e[i] + x[i] - y for i in range(n)])
             y = y + mean
@@ -334,6 +411,26 @@ CASES = {
     "cser-pl": (cser_two, {"algo": "cser-pl", "ratio": 16}),
     "local-sgd": (cser_two, {"algo": "local-sgd", "ratio": 5}),
     "local-sgd-1": (cser_one, {"algo": "local-sgd", "impl": "1", "ratio": 5}),
+    "sparta": (cser_late, {"algo": "sparta", "ratio": 8, "delay": 1}),
+    **{f"late-{d}": (cser_late, {"algo": "cser", "c1_ratio": 4, "c2_ratio": 8, "interval": 4, "delay": d}) for d in (1, 3, 10)},
+    "late-csea": (cser_late, {"algo": "csea", "delay": 5}),
+    "late-local-sgd": (cser_late, {"algo": "local-sgd", "ratio": 5, "delay": 7}),
+    "late-theta": (cser_late, {"algo": "cser", "c1_ratio": 4, "c2_ratio": 8, "interval": 4, "delay": 3, "theta": 0.5}),
+    **{f"theta-{t}": (cser_one, {"algo": "cser", "impl": "1", "c1_ratio": 4, "c2_ratio": 8, "interval": 4, "theta": t}) for t in (0, 0.25)},
+    "theta-csea": (cser_one, {"algo": "csea", "impl": "1", "theta": 0.5}),
+    **{f"{base}-{name}": (port, {"base": base, **config})
+       for base in ("adam", "adamw", "lamb", "lion")
+       for name, port, config in (
+           ("sgd", sgd, {"algo": "sgd"}),
+           ("cser-2", cser_two, {"algo": "cser", "c1_ratio": 4, "c2_ratio": 8, "interval": 4}),
+           ("cser-1", cser_one, {"algo": "cser", "impl": "1", "c1_ratio": 4, "c2_ratio": 8, "interval": 4}),
+           ("cser-top-k", cser_one, {"algo": "cser", "c1": "top-k", "c2": "sign", "c1_ratio": 4, "interval": 4}),
+           ("local-sgd", cser_two, {"algo": "local-sgd", "ratio": 5}),
+           ("qsparse", qsparse, {"algo": "qsparse", "ratio": 16}))},
+    "bf16-csea": (cser_one, {"algo": "csea", "ratio": 8, "wire": "bf16"}),
+    "fp16-csea": (cser_one, {"algo": "csea", "ratio": 8, "wire": "fp16"}),
+    "bf16-qsparse": (qsparse, {"algo": "qsparse", "ratio": 16, "wire": "bf16"}),
+    "fp16-ef-sgd": (ef_sgd, {"algo": "ef-sgd", "ratio": 8, "wire": "fp16"}),
     "qsparse": (qsparse, {"algo": "qsparse", "ratio": 16}),
     "qsparse-top-k": (qsparse, {"algo": "qsparse", "c1": "top-k", "c1_ratio": 5, "interval": 3}),
     "ef-sgd": (ef_sgd, {"algo": "ef-sgd", "ratio": 8}),
@@ -362,11 +459,20 @@ def test_equals_the_port(tmp_path, case, ranks):
     np.testing.assert_allclose(run.e, np.array(e), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("algo", ["sgd", "cser", "csea", "cser-pl", "local-sgd"])
-def test_one_rank_is_the_optimiser_of_torch(tmp_path, algo):
-    run = Run(tmp_path, 1, algo=algo, ratio=4)
+# Python's names of the optimisers that PyTorch has.
+TORCH = {
+    "sgd": lambda w: torch.optim.SGD(w, lr=RATE, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda w: torch.optim.Adam(w, lr=RATE, weight_decay=0.01),
+    "adamw": lambda w: torch.optim.AdamW(w, lr=RATE, weight_decay=0.01),
+}
+
+
+@pytest.mark.parametrize("base", TORCH)
+@pytest.mark.parametrize("algo", ["sgd", "cser", "csea", "cser-pl", "sparta", "local-sgd"])
+def test_one_rank_is_the_optimiser_of_torch(tmp_path, algo, base):
+    run = Run(tmp_path, 1, algo=algo, ratio=4, base=base)
     w = torch.nn.Parameter(torch.tensor(run.x0))
-    optimizer = torch.optim.SGD([w], lr=RATE, momentum=0.9, nesterov=True, weight_decay=0.01)
+    optimizer = TORCH[base]([w])
     for t in range(run.steps):
         w.grad = torch.tensor(run.gradient(0, t, w.detach().numpy()))
         optimizer.step()

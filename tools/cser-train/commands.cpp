@@ -62,6 +62,14 @@ void AddCommands(cli::Program& program, const TensorRuns& runs) {
        .example = "cser-train verify --ranks 4 --ratio 64 --steps 100",
        .details = "Exit code 4 when a check fails. The learning rate is schedule.lr throughout."},
       runs.verify);
+  program.Add<sync::TuneOptions>(
+      {.name = "tune",
+       .summary =
+           "times link and steps, and says whether compression pays and which settings to use",
+       .example = "mpirun -n 4 cser-train tune --config run.toml",
+       .details = "Times steps without messages, with a dense exchange and as configured; nothing "
+                  "is trained."},
+      runs.tune);
   program.Add<sync::MeasureOptions>(
       {.name = "bench",
        .summary = "measures collectives, an algorithm's exchange, or its kernels, without a model",

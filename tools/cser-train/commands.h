@@ -31,6 +31,7 @@ struct TensorRuns {
   std::function<int(const ExportOptions&, const cli::Context&)> export_model;
   std::function<int(const ConvertOptions&, const cli::Context&)> convert;
   std::function<int(const sync::VerifyOptions&, const cli::Context&)> verify;
+  std::function<int(const sync::TuneOptions&, const cli::Context&)> tune;
   std::function<int(const sync::SweepOptions&, const cli::Context&)> sweep;
   std::function<int(const sync::repro::ReproOptions&, const cli::Context&)> repro;
 };

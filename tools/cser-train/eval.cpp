@@ -36,7 +36,7 @@ int RunEval(const sync::EvalOptions& options, const cli::Context& context) {
   const auto one = comm::OneProcess();
   const sync::RankBatches batches(data, data_options, 0, 1, seed, pool);
   const sync::Evaluation e =
-      sync::EvaluateAverage(replica, true, batches, data.test.size(), 0, options.eval, *one);
+      sync::EvaluateAverage(replica, nullptr, batches, data.test.size(), 0, options.eval, *one);
   if (context.common.json) {
     fmt::print(
         "{}\n",

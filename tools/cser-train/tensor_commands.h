@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 
 #include "cser-train/commands.h"
 #include "run/run_dir.h"
@@ -19,13 +20,21 @@ run::RunInfo MakeRunInfo(const cli::Context& context);
 sync::TrainSetting SettingOf(const cli::Context& context, uint64_t seed);
 // Throws UsageError for a device that is not the CPU.
 void RequireCpu(const cli::Context& context);
+// The GPU of --device, or null for the CPU. Before any tensor work. Throws UsageError,
+// ResourceError.
+std::unique_ptr<sync::Device> DeviceOf(const cli::Context& context);
 // Trains with all ranks of the job into the run directory `out`; the result on rank 0 (and in a
 // simulation), an empty one elsewhere.
+//   device  null: the CPU
 sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTrainOptions& options,
-                           const sync::ImageData& data, uint64_t seed, const cli::Context& context);
+                           const sync::ImageData& data, uint64_t seed, const cli::Context& context,
+                           const sync::Device* device = nullptr);
 
 // verify.cpp
 int RunVerify(const sync::VerifyOptions& options, const cli::Context& context);
+
+// tune.cpp
+int RunTune(const sync::TuneOptions& options, const cli::Context& context);
 
 // eval.cpp
 int RunEval(const sync::EvalOptions& options, const cli::Context& context);

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
                                     .export_model = cser_train::RunExport,
                                     .convert = cser_train::RunConvert,
                                     .verify = cser_train::RunVerify,
+                                    .tune = cser_train::RunTune,
                                     .sweep = cser_train::RunSweep,
                                     .repro = cser_train::RunRepro});
   return program.Main(argc, argv);

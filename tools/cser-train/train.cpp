@@ -14,7 +14,9 @@
 #include "base/signals.h"
 #include "comm/launch.h"
 #include "comm/mpi.h"
+#include "comm/nccl_communicator.h"
 #include "cser-train/tensor_commands.h"
+#include "nn/device.h"
 #include "run/run_dir.h"
 #include "sync/run_plan.h"
 #include "sync/train_report.h"
@@ -84,7 +86,23 @@ run::RunInfo MakeRunInfo(const cli::Context& context) {
 
 void RequireCpu(const cli::Context& context) {
   if (context.common.device == "auto" || context.common.device == "cpu") return;
-  throw UsageError("cser-train computes on the CPU only, so far", "--device");
+  throw UsageError("this subcommand computes on the CPU", "--device", "--device cpu");
+}
+
+std::unique_ptr<sync::Device> DeviceOf(const cli::Context& context) {
+  const std::string& name = context.common.device;
+  // "auto" is the CPU: on a GPU nothing but the kernels has been tried so far.
+  if (name == "auto" || name == "cpu") return nullptr;
+  c10::Device device = nn::ResolveDevice(name);
+  if (device.is_cpu()) return nullptr;
+  nn::AllowTf32(false);
+  nn::UseDeterministicAlgorithms(context.common.deterministic);
+  // The ranks of a machine take its GPUs in turn, unless one is named.
+  const int count = nn::CudaDeviceCount();
+  const int index = device.has_index() && name.find(':') != std::string::npos
+                        ? device.index()
+                        : comm::LocalRank() % std::max(1, count);
+  return sync::Device::Cuda(index);
 }
 
 sync::TrainSetting SettingOf(const cli::Context& context, uint64_t seed) {
@@ -95,9 +113,10 @@ sync::TrainSetting SettingOf(const cli::Context& context, uint64_t seed) {
 }
 
 sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTrainOptions& options,
-                           const sync::ImageData& data, uint64_t seed,
-                           const cli::Context& context) {
-  const sync::TrainSetting setting = SettingOf(context, seed);
+                           const sync::ImageData& data, uint64_t seed, const cli::Context& context,
+                           const sync::Device* device) {
+  sync::TrainSetting setting = SettingOf(context, seed);
+  setting.device = device;
   const StopSignals signals;
   sync::SyncResult result;
   comm::RunRanks({options.run.ranks}, [&](comm::Communicator& communicator) {
@@ -106,6 +125,7 @@ sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTra
       return;
     }
     run::RunInfo info = MakeRunInfo(context);
+    if (device != nullptr) info.device = "cuda:" + std::to_string(device->index());
     info.trace = options.run.trace;
     info.free_keys.emplace_back("ranks");  // another number starts from the averaged model
     run::RunDir directory(out, std::move(info),
@@ -124,14 +144,15 @@ int RunTrain(const sync::SyncTrainOptions& options, const cli::Context& context)
   if (!context.common.dry_run && !context.common.out) {
     throw UsageError("a run directory is needed", "--out", "name one, e.g. --out runs/cser");
   }
-  RequireCpu(context);
+  const std::unique_ptr<sync::Device> device = DeviceOf(context);
   const auto seed = static_cast<uint64_t>(context.common.seed);
   const sync::ImageData data = sync::OpenImageData(options.data, seed);
   if (context.common.dry_run) {
     ShowPlan(sync::PlanRun(options, data, seed), context);
     return 0;
   }
-  const sync::SyncResult result = TrainInto(*context.common.out, options, data, seed, context);
+  const sync::SyncResult result =
+      TrainInto(*context.common.out, options, data, seed, context, device.get());
   if (result.steps == 0) return 0;  // another rank of an MPI job speaks
   if (context.common.json) {
     fmt::print("{}\n", sync::ToJson(result).dump());

@@ -12,7 +12,7 @@ import unittest
 from orchard_process import BIN, ProgramTest, run
 
 PROGRAM = BIN / "cser-train"
-CLOCK = ("train_s", "compute_s", "update_s", "wire_s", "eval_train_s", "peak_memory_bytes")
+CLOCK = ("train_s", "compute_s", "update_s", "wire_s", "wait_s", "eval_train_s", "peak_memory_bytes")
 CONFIG = """
 [common]
 threads = 1
@@ -98,8 +98,60 @@ class TrainTest(ProgramTest):
         # Two ranks send 2 (n-1)/n = 1 times the arena in every step.
         self.assertEqual(dense, 12 * 4 * (784 * 32 + 32 + 320 + 32))
 
+    def test_sending_during_the_backward_pass_changes_no_bit(self):
+        for extra in (("--algo", "sgd"), ("--algo", "cser"), ("--algo", "csea", "--wire", "bf16"), ("--algo", "cser", "--delay", "2"),
+                      ("--algo", "local-sgd", "--base", "adamw", "--lr", "0.01")):
+            with self.subTest(extra):
+                name = "-".join(extra).replace("/", "")
+                more = (*extra, "--max-steps", "12", "--eval-epochs", "0", "--bucket-mb", "0.005")
+                self.simulate("late" + name, "--ranks", "2", *more, "--no-overlap")
+                self.simulate("early" + name, "--ranks", "2", *more)
+                self.mpi("mpi" + name, 2, *more)
+                self.assert_same("late" + name, "early" + name)
+                self.assert_same("late" + name, "mpi" + name)
+
+    def test_nodes_train_as_one_rank_each(self):
+        more = ("--ranks-per-node", "2", "--max-steps", "12", "--eval-epochs", "0", "--save-every", "6")
+        self.simulate("simulated", "--ranks", "4", *more)
+        self.mpi("mpi", 4, *more)
+        self.assert_same("simulated", "mpi")
+        files = list(self.rank_files("mpi").values())
+        self.assertEqual(files[0], files[1])  # the ranks of a node hold one model
+        self.assertNotEqual(files[0], files[2])
+        result = self.result("mpi")
+        self.assertGreater(result["node_bytes_sent"], result["bytes_sent"])  # dense within, compressed between
+        odd = run(*self.command("simulate", "odd", "--ranks", "3", "--ranks-per-node", "2"))
+        self.assertEqual(odd.returncode, 2, odd.stderr)
+        self.assertIn("no whole number of nodes", odd.stderr)
+
+    def test_a_narrow_wire_saves_bytes_and_hardly_accuracy(self):
+        results = {}
+        for wire in ("fp32", "bf16", "int8"):
+            more = ("--impl", "1", "--ranks", "4", "--synthetic", "3000", "--epochs", "4", "--lr", "0.1", "--eval-epochs", "0", "--wire", wire)
+            self.simulate(wire, *more)
+            results[wire] = self.result(wire)
+        self.assertAlmostEqual(results["fp32"]["bytes_sent"] / results["bf16"]["bytes_sent"], 2, delta=0.01)
+        self.assertGreater(results["fp32"]["bytes_sent"] / results["int8"]["bytes_sent"], 3.5)
+        for wire in ("bf16", "int8"):
+            self.assertAlmostEqual(results[wire]["test_loss"], results["fp32"]["test_loss"], delta=0.15)
+
+    def test_tuning_times_the_link_and_says_what_to_do(self):
+        command = (str(PROGRAM), "tune", "--config", str(self.folder / "run.toml"), "--steps", "5", "--json")
+        alone = run(*command)
+        self.assertEqual(alone.returncode, 2)
+        self.assertIn("no link", alone.stderr)
+        if shutil.which("mpirun") is None:
+            self.skipTest("there is no mpirun")
+        tuning = self.json_of(run(*LAUNCHER, "2", *command))
+        self.assertEqual(tuning["ranks"], 2)
+        for key in ("bandwidth_bits", "compute_seconds", "dense_seconds", "configured_seconds"):
+            self.assertGreater(tuning[key], 0)
+        self.assertIn(tuning["advised_ratio"], [step["ratio"] for step in tuning["steps"]])
+
     def test_an_interrupted_run_resumes_to_the_same_bytes(self):
-        for extra in (("--algo", "cser", "--impl", "1"), ("--algo", "qsparse"), ("--algo", "powersgd")):
+        for extra in (("--algo", "cser", "--impl", "1"), ("--algo", "qsparse"), ("--algo", "powersgd"),
+                      ("--algo", "sparta", "--delay", "4", "--theta", "0.5"),
+                      ("--algo", "csea", "--wire", "int8", "--base", "adam", "--lr", "0.01", "--ratio-growth", "4")):
             with self.subTest(extra):
                 name = extra[1]
                 more = (*extra, "--ranks", "2", "--epochs", "30", "--eval-epochs", "4")
@@ -181,8 +233,10 @@ class TrainTest(ProgramTest):
 
     def test_verify_passes_for_algorithms_of_all_kinds(self):
         common = ("--config", str(self.folder / "run.toml"), "--ranks", "3", "--steps", "40")
-        for algo in ("cser", "qsparse", "ef-sgd", "powersgd"):
+        for algo in ("cser", "qsparse", "ef-sgd", "powersgd", "sparta"):
             self.assertNotIn("FAIL", self.assert_works(run(PROGRAM, "verify", *common, "--algo", algo)))
+        for extra in (("--theta", "0.5"), ("--delay", "3"), ("--wire", "int8"), ("--base", "lamb"), ("--base", "lion", "--lr", "0.001")):
+            self.assertNotIn("FAIL", self.assert_works(run(PROGRAM, "verify", *common, *extra)))
         checks = self.json_of(run(PROGRAM, "verify", *common, "--impl", "1", "--c1", "top-k", "--json"))["checks"]
         self.assertEqual(len(checks), 4)
         self.assertGreater(checks[0]["value"], 0)  # rounding: there is something to see

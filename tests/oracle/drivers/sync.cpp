@@ -58,6 +58,10 @@ AlgorithmOptions ReadAlgorithm(const json& config) {
   ReadEnum(config, "impl", o.impl);
   ReadEnum(config, "nag", o.nag);
   ReadEnum(config, "momentum_sync", o.momentum_sync);
+  ReadEnum(config, "base", o.base);
+  Read(config, "beta1", o.beta1);
+  ReadOptional(config, "beta2", o.beta2);
+  Read(config, "epsilon", o.epsilon);
   Read(config, "momentum", o.momentum);
   Read(config, "weight_decay", o.weight_decay);
   return o;
@@ -76,6 +80,10 @@ CompressOptions ReadCompress(const json& config) {
   ReadEnum(config, "layout_of_blocks", o.layout);
   Read(config, "c1_slab", o.c1_slab);
   Read(config, "c2_slab", o.c2_slab);
+  ReadEnum(config, "wire", o.wire);
+  ReadOptional(config, "delay", o.delay);
+  Read(config, "theta", o.theta);
+  Read(config, "bucket_mb", o.bucket_mb);
   Read(config, "rank", o.rank);
   Read(config, "dense_steps", o.dense_steps);
   Read(config, "density_steps", o.density_steps);
@@ -124,6 +132,7 @@ int Main(char** argv) {
     FlatBuffer<double> x(size), g(size);
     std::copy_n(data.begin(), size, x.data());
     made->Begin(x.span());
+    made->ResumeAt(0);
     const double *a = data.data() + size, *b = data.data() + size * (2 + c.rank() * steps);
     for (int64_t t = 1; t <= steps; ++t, b += size) {
       for (int64_t i = 0; i < size; ++i) g.data()[i] = a[i] * x.data()[i] - b[i];

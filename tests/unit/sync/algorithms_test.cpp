@@ -12,9 +12,9 @@ namespace {
 using K = AlgorithmKind;
 using C = CompressorKind;
 
-constexpr AlgorithmKind kAll[] = {K::kSgd,     K::kCser,  K::kCsea,     K::kCserPl,    K::kLocalSgd,
-                                  K::kQsparse, K::kEfSgd, K::kTopKEf,   K::kRandomKEf, K::kSignEf,
-                                  K::kInt8Ef,  K::kDgc,   K::kPowerSgd, K::kEf21};
+constexpr AlgorithmKind kAll[] = {K::kSgd,      K::kCser,    K::kCsea,  K::kCserPl,   K::kSparta,
+                                  K::kLocalSgd, K::kQsparse, K::kEfSgd, K::kTopKEf,   K::kRandomKEf,
+                                  K::kSignEf,   K::kInt8Ef,  K::kDgc,   K::kPowerSgd, K::kEf21};
 
 Quadratic ProblemOf(K kind, int ranks = 4) {
   Quadratic q;
@@ -142,7 +142,7 @@ TEST(Cser, TheMeanModelMovesByTheMeanStep) {
       check(Cser(Implementation::kOne, c1, c2, 3), "implementation 1");
     }
   }
-  for (const K kind : {K::kCser, K::kCsea, K::kCserPl, K::kLocalSgd, K::kSgd}) {
+  for (const K kind : {K::kCser, K::kCsea, K::kCserPl, K::kSparta, K::kLocalSgd, K::kSgd}) {
     for (const int ranks : {1, 2, 3, 4, 8}) check(ProblemOf(kind, ranks), "implementation 2");
   }
 }

@@ -9,6 +9,7 @@
 #include "base/philox.h"
 #include "comm/simulated.h"
 #include "sync/algorithm.h"
+#include "sync/local_optimizer.h"
 
 namespace orchard::sync {
 
@@ -30,13 +31,18 @@ struct Quadratic {
   double learning_rate = 0.05;
   double spread = 1;  // how far the minima of the ranks are apart
   double noise = 0;   // of every gradient
+  // Steps in parts, gradients being ready tensor by tensor in an order of their own.
+  bool streamed = false;
+  RatioStages stages;
 };
 
 template <class T>
 struct Outcome {
-  std::vector<std::vector<T>> values, errors;  // per rank, after the last step; errors may be empty
-  std::vector<double> sent;                    // bytes, per rank
-  double planned = 0;                          // bytes, by the formulas
+  // Per rank, after the last step: where it takes gradients, its error if it has one, and what all
+  // ranks have in common.
+  std::vector<std::vector<T>> values, errors, common_parts;
+  std::vector<double> sent;  // bytes, per rank
+  double planned = 0;        // bytes, by the formulas
   // Per step: the mean model before and after, and the mean step of momentum over the ranks' local
   // gradients.
   std::vector<std::vector<double>> mean_values, mean_steps;
@@ -46,6 +52,18 @@ struct Outcome {
 inline double Curvature(int64_t i) { return 1.25 + 0.75 * Number(1, i); }
 inline double Minimum(int64_t i, int rank, double spread) {
   return Number(2, i) + spread * Number(10 + static_cast<uint64_t>(rank), i);
+}
+
+// Start, Ready for all tensors but one, and Finish: from the last tensor to the first in odd steps,
+// in another order in even ones.
+template <class T>
+void StepInParts(Algorithm<T>& algorithm, const StepInput<T>& input, size_t slots) {
+  algorithm.Start(input);
+  for (size_t i = 0; i < slots; ++i) {
+    const size_t slot = input.step % 2 == 1 ? slots - 1 - i : (i + 2) % slots;
+    if (slot != 1) algorithm.Ready(slot);
+  }
+  algorithm.Finish();
 }
 
 template <class T>
@@ -58,12 +76,16 @@ Outcome<T> Minimise(const ArenaLayout& layout, const Quadratic& problem) {
   Outcome<T> out;
   out.values.resize(problem.ranks);
   out.errors.resize(problem.ranks);
+  out.common_parts.resize(problem.ranks);
   out.sent.resize(problem.ranks);
   out.mean_values.assign(problem.steps + 1, std::vector<double>(size));
   out.mean_steps.assign(problem.steps, std::vector<double>(size));
   const double n = problem.ranks, beta = problem.algorithm.momentum;
   comm::RunSimulated(problem.ranks, [&](comm::Communicator& ranks) {
-    const auto algorithm = MakeAlgorithm<T>(problem.algorithm, problem.compress, layout, 3);
+    const auto algorithm =
+        MakeAlgorithm<T>(problem.algorithm, problem.compress, layout, 3, problem.stages);
+    // What a rank would do by itself; SGD's steps are made here, too, in plain words.
+    LocalOptimizer<T> alone(problem.algorithm, layout);
     FlatBuffer<T> x(size), gradient(size);
     std::vector<double> momentum(size);
     for (int64_t i = 0; i < size; ++i) {
@@ -71,6 +93,13 @@ Outcome<T> Minimise(const ArenaLayout& layout, const Quadratic& problem) {
       out.mean_values[0][i] += static_cast<double>(x.data()[i]) / n;
     }
     algorithm->Begin(x.span());
+    algorithm->ResumeAt(0);
+    // The mean over ranks of the models in full.
+    const auto add_mean = [&](std::vector<double>& mean, std::span<const T> values) {
+      std::vector<T> whole(values.begin(), values.end());
+      algorithm->AddHeldBack(whole);
+      for (int64_t i = 0; i < size; ++i) mean[i] += static_cast<double>(whole[i]) / n;
+    };
     for (int64_t t = 1; t <= problem.steps; ++t) {
       for (int64_t i = 0; i < size; ++i) {
         if (!real[i]) continue;
@@ -83,23 +112,40 @@ Outcome<T> Minimise(const ArenaLayout& layout, const Quadratic& problem) {
         gradient.data()[i] = static_cast<T>(g);
         const double decayed = g + problem.algorithm.weight_decay * value;
         momentum[i] = beta * momentum[i] + decayed;
-        out.mean_steps[t - 1][i] += problem.learning_rate * (decayed + beta * momentum[i]) / n;
+        if (problem.algorithm.base == BaseOptimizer::kSgd) {
+          out.mean_steps[t - 1][i] += problem.learning_rate * (decayed + beta * momentum[i]) / n;
+        }
       }
-      algorithm->Step({.step = t,
-                       .learning_rate = problem.learning_rate,
-                       .values = x.span(),
-                       .gradient = gradient.span(),
-                       .ranks = ranks});
-      for (int64_t i = 0; i < size; ++i) {
-        out.mean_values[t][i] += static_cast<double>(x.data()[i]) / n;
+      const StepInput<T> input{.step = t,
+                               .learning_rate = problem.learning_rate,
+                               .values = x.span(),
+                               .gradient = gradient.span(),
+                               .ranks = ranks};
+      if (problem.algorithm.base != BaseOptimizer::kSgd) {
+        const std::vector<T> kept(gradient.span().begin(), gradient.span().end());
+        std::vector<T> step(size);
+        alone.MakeStep(input, step);
+        std::copy(kept.begin(), kept.end(), gradient.data());
+        for (int64_t i = 0; i < size; ++i) {
+          out.mean_steps[t - 1][i] += static_cast<double>(step[i]) / n;
+        }
       }
+      if (problem.streamed && algorithm->Streams()) {
+        StepInParts(*algorithm, input, layout.slots().size());
+      } else {
+        algorithm->Step(input);
+      }
+      add_mean(out.mean_values[t], x.span());
       if (ranks.rank() == 0) {
-        out.planned += BytesSent(algorithm->MessageOf(t), problem.ranks, sizeof(T));
+        out.planned += BytesSent(algorithm->MessageOf(t, problem.ranks), problem.ranks, sizeof(T));
       }
     }
     const int r = ranks.rank();
     out.values[r].assign(x.span().begin(), x.span().end());
     out.errors[r].assign(algorithm->error().begin(), algorithm->error().end());
+    algorithm->State();  // what is on its way counts as sent
+    out.common_parts[r] = out.values[r];
+    algorithm->RemoveErrors(out.common_parts[r]);
     out.sent[r] = static_cast<double>(ranks.traffic().sent);
   });
   return out;

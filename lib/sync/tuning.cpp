@@ -1,0 +1,90 @@
+#include "sync/tuning.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/number_format.h"
+#include "sync/message.h"
+
+namespace orchard::sync {
+namespace {
+
+constexpr double kWorth = 1.05;  // what a step must be longer by before anybody cares
+
+}  // namespace
+
+void Advise(Tuning& t) {
+  PredictOptions predict;
+  predict.params = t.parameters;
+  predict.world = t.ranks;
+  predict.bandwidth = 8 * t.link.bandwidth;
+  predict.latency_us = 1e6 * t.link.latency;
+  predict.compute_ms = 1e3 * t.compute;
+  // What the dense exchange was seen to hide.
+  const double wire = BytesSent({.reduced = t.parameters}, t.ranks, 4) / t.link.bandwidth;
+  const double shown = std::max(0.0, t.dense - t.compute);
+  predict.overlap_ms = 1e3 * std::clamp(wire - shown, 0.0, t.compute);
+  predict.ratios = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
+  t.predictions = Predict(predict).steps;
+  t.pays = t.dense > kWorth * t.configured;
+  t.advised_ratio = t.predictions.back().ratio;
+  const double shortest = t.compute + 2 * (t.ranks - 1) * t.link.latency;
+  for (const StepPrediction& p : t.predictions) {
+    if (p.seconds <= kWorth * shortest) {
+      t.advised_ratio = p.ratio;
+      break;
+    }
+  }
+  if (t.dense <= kWorth * t.compute) t.advised_ratio = 1;
+  const double bytes = 10 * t.link.latency * t.link.bandwidth * t.ranks;
+  t.bucket_mb = std::clamp(bytes / 1e6, 0.01, 64.0);
+  const double latency = 2 * (t.ranks - 1) * t.link.latency;
+  const double left = wire / t.advised_ratio + latency;
+  t.delay = left > 0.05 * t.compute && t.advised_ratio > 1
+                ? static_cast<int64_t>(std::ceil(left / std::max(1e-9, t.compute)))
+                : 0;
+}
+
+std::string Tuning::Text() const {
+  const auto ms = [](double seconds) { return FormatSignificant(1e3 * seconds, 3) + " ms"; };
+  const std::string step =
+      fmt::format("a step takes {} without messages, {} with a dense exchange, {} with {}",
+                  ms(compute), ms(dense), ms(configured), algorithm);
+  if (advised_ratio == 1) {
+    return step + ": compression does not pay here, the dense exchange is hidden or short";
+  }
+  if (!pays) {
+    return step + fmt::format(": these settings do not pay; a ratio of {:g} should", advised_ratio);
+  }
+  return step + fmt::format(
+                    ": compression pays, from a ratio of {:g} on there is little left to "
+                    "gain",
+                    advised_ratio);
+}
+
+nlohmann::json ToJson(const Tuning& t) {
+  nlohmann::json json = {{"ranks", t.ranks},
+                         {"parameters", t.parameters},
+                         {"latency_us", 1e6 * t.link.latency},
+                         {"bandwidth_bits", 8 * t.link.bandwidth},
+                         {"compute_seconds", t.compute},
+                         {"dense_seconds", t.dense},
+                         {"configured_seconds", t.configured},
+                         {"algorithm", t.algorithm},
+                         {"ratio", t.ratio},
+                         {"advised_ratio", t.advised_ratio},
+                         {"bucket_mb", t.bucket_mb},
+                         {"delay", t.delay},
+                         {"pays", t.pays},
+                         {"text", t.Text()},
+                         {"steps", nlohmann::json::array()}};
+  for (const StepPrediction& p : t.predictions) {
+    json["steps"].push_back({{"ratio", p.ratio}, {"seconds", p.seconds}, {"speedup", p.speedup}});
+  }
+  return json;
+}
+
+}  // namespace orchard::sync
