@@ -262,8 +262,8 @@ void SquaredDistances(const DistanceArgs<L, T>& args, ThreadPool& pool) {
   PassColumns(args, 2, true, pool);
 }
 
-std::vector<double> SquaredDistancesAt(std::span<const uint8_t> mask, const Size3& size,
-                                       const Spacing3& spacing, std::span<const int64_t> where,
+std::vector<double> SquaredDistancesAt(const std::vector<uint8_t>& mask, const Size3& size,
+                                       const Spacing3& spacing, const std::vector<int64_t>& where,
                                        ThreadPool& pool) {
   std::vector<double> squared(mask.size());
   const DistanceArgs<uint8_t, double> args{.name = "mask",

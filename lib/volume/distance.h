@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -36,8 +35,8 @@ void SquaredDistances(const DistanceArgs<L, T>& args, ThreadPool& pool);
 
 // The squared distances to the nearest voxel with 0 in `mask`, at the voxels `where` (indices)
 // only: the last axis is searched for these alone.
-std::vector<double> SquaredDistancesAt(std::span<const uint8_t> mask, const Size3& size,
-                                       const Spacing3& spacing, std::span<const int64_t> where,
+std::vector<double> SquaredDistancesAt(const std::vector<uint8_t>& mask, const Size3& size,
+                                       const Spacing3& spacing, const std::vector<int64_t>& where,
                                        ThreadPool& pool);
 
 }  // namespace orchard::volume

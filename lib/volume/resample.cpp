@@ -6,19 +6,7 @@
 namespace orchard::volume {
 namespace {
 
-struct Point {
-  float x, y, z;
-};
-
-Point MapVoxel(const VoxelMap& map, int64_t i, int64_t j, int64_t k) {
-  const auto x = static_cast<float>(i), y = static_cast<float>(j), z = static_cast<float>(k);
-  float p[3];
-  for (int a = 0; a < 3; ++a)
-    p[a] = map.m[a][0] * x + map.m[a][1] * y + map.m[a][2] * z + map.m[a][3];
-  return {p[0], p[1], p[2]};
-}
-
-float Sample(const ResampleArgs& a, const float* source, const Point& p) {
+float Sample(const ResampleArgs& a, const float* source, const SourcePoint& p) {
   const auto [nx, ny, nz] = a.from;
   switch (a.interpolation) {
     case Interpolation::kNearest:
@@ -43,7 +31,7 @@ void Resample(const ResampleArgs& a, ThreadPool& pool) {
   pool.ForEach(a.to[1] * a.to[2], [&](int64_t row) {
     const int64_t j = row % a.to[1], k = row / a.to[1];
     for (int64_t i = 0; i < a.to[0]; ++i) {
-      const Point p = MapVoxel(a.map, i, j, k);
+      const SourcePoint p = MapVoxel(a.map.m, i, j, k);
       const bool inside =
           a.continue_edges || OverGrid(p.x, p.y, p.z, a.from[0], a.from[1], a.from[2]);
       for (int64_t c = 0; c < a.channels; ++c) {
@@ -60,7 +48,7 @@ void ResampleLabels(const L* source, const Size3& from, const VoxelMap& map, con
   CheckGrids(from, to, "labels");
   pool.ForEach(to[1] * to[2], [&](int64_t row) {
     for (int64_t i = 0; i < to[0]; ++i) {
-      const Point p = MapVoxel(map, i, row % to[1], row / to[1]);
+      const SourcePoint p = MapVoxel(map.m, i, row % to[1], row / to[1]);
       const bool inside = OverGrid(p.x, p.y, p.z, from[0], from[1], from[2]);
       result[row * to[0] + i] =
           inside ? source[IndexOf(from, NearestIndex(p.x, from[0]), NearestIndex(p.y, from[1]),

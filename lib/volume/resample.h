@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "base/thread_pool.h"
-#include "volume/resize.h"
+#include "volume/sampling.h"
 #include "volume/shape.h"
 
 namespace orchard::volume {

@@ -18,6 +18,19 @@ ORCHARD_HD void CubicWeights(T t, T (&weight)[4]) {
   weight[3] = t * t * t / 6;
 }
 
+// A point of the source, in voxels.
+struct SourcePoint {
+  float x, y, z;
+};
+
+// Where voxel (i, j, k) of the result lies: m * (i, j, k, 1).
+ORCHARD_HD SourcePoint MapVoxel(const float (&m)[3][4], int64_t i, int64_t j, int64_t k) {
+  const auto x = static_cast<float>(i), y = static_cast<float>(j), z = static_cast<float>(k);
+  return {m[0][0] * x + m[0][1] * y + m[0][2] * z + m[0][3],
+          m[1][0] * x + m[1][1] * y + m[1][2] * z + m[1][3],
+          m[2][0] * x + m[2][1] * y + m[2][2] * z + m[2][3]};
+}
+
 // Index of the last voxel not after `at`, kept in [0, size - 1], and how far `at` is past it: 0
 // where the next voxel is outside.
 ORCHARD_HD int64_t FloorIndex(float at, int64_t size, float& past) {

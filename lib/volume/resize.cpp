@@ -35,7 +35,7 @@ std::vector<Taps> TapsOf(int64_t from, int64_t to, Interpolation interpolation) 
     const double inside = std::clamp(at, 0.0, static_cast<double>(from - 1));
     const double low = std::floor(inside);
     double weight = inside - low;
-    if (interpolation == Interpolation::kNearest) weight = weight > 0.5 ? 1 : 0;
+    if (interpolation == Interpolation::kNearest) weight = weight >= 0.5 ? 1 : 0;
     t.first = static_cast<int64_t>(low) + kPad;
     t.weight[0] = 1 - weight;
     t.weight[1] = weight;

@@ -4,18 +4,15 @@
 // with nearest along a thick axis nnU-Net's resampling of anisotropic images.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "volume/sampling.h"
 #include "volume/shape.h"
 
 namespace orchard::volume {
-
-enum class Interpolation { kNearest, kLinear, kCubic };
-using Interpolation3 = std::array<Interpolation, 3>;  // along i, j, k
 
 // values [from] to [to], computed in double and rounded at the end of each axis.
 std::vector<float> Resize(std::span<const float> values, const Size3& from, const Size3& to,

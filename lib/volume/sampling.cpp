@@ -38,7 +38,7 @@ LinearAxis StretchedAxis(int64_t from, int64_t to) {
 
 LinearAxis NearestAxis(int64_t from, int64_t to) {
   LinearAxis axis = StretchedAxis(from, to);
-  for (float& weight : axis.weight) weight = weight > 0.5f ? 1 : 0;
+  for (float& weight : axis.weight) weight = weight >= 0.5f ? 1 : 0;
   return axis;
 }
 

@@ -2,10 +2,14 @@
 // continued, as in scikit-image's and nnU-Net's resizing.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 namespace orchard::volume {
+
+enum class Interpolation { kNearest, kLinear, kCubic };
+using Interpolation3 = std::array<Interpolation, 3>;  // along i, j, k
 
 // Output o lies between inputs low[o] and low[o] + 1, at `weight[o]` in [0, 1] of the way. With a
 // single input low is 0 and the weight 0.
@@ -20,7 +24,7 @@ struct LinearAxis {
 // `to` outputs over all of `from` inputs. Throws UsageError for empty axes.
 LinearAxis StretchedAxis(int64_t from, int64_t to);
 
-// As above, where each output takes the nearest input alone; halves go to the lower one.
+// As above, where each output takes the nearest input alone; halves go to the higher one.
 LinearAxis NearestAxis(int64_t from, int64_t to);
 
 }  // namespace orchard::volume

@@ -1,6 +1,6 @@
-// Sizes and boxes of voxel arrays. Everywhere in this module voxel (i, j, k) is element
-// i + size[0] * (j + size[1] * k): i runs fastest, as in io::Volume, and as a C array the voxels
-// are [K][J][I]. Several channels are [C][K][J][I].
+// Sizes and boxes of voxel arrays. C++17: kernels include it. Everywhere in this module voxel (i,
+// j, k) is element i + size[0] * (j + size[1] * k): i runs fastest, as in io::Volume, and as a C
+// array the voxels are [K][J][I]. Several channels are [C][K][J][I].
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,6 @@ struct Box {
 
   bool empty() const { return lo[0] >= hi[0] || lo[1] >= hi[1] || lo[2] >= hi[2]; }
   Size3 size() const { return {hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]}; }
-  bool operator==(const Box&) const = default;
 
   // The smallest box around both.
   Box Union(const Box& other) const {
