@@ -12,9 +12,13 @@
 
 namespace orchard::siamese_seg {
 
+void AddCompare(cli::Program& program);
 void AddConvert(cli::Program& program);
+void AddEvaluate(cli::Program& program);
+void AddExportLabels(cli::Program& program);
 void AddInspect(cli::Program& program);
 void AddPlan(cli::Program& program);
+void AddRender(cli::Program& program);
 
 // What runs the subcommands on tensors; empty in the half that has none.
 struct TensorRuns {

@@ -10,5 +10,9 @@ int main(int argc, char** argv) {
   orchard::siamese_seg::AddConvert(program);
   orchard::siamese_seg::AddPlan(program);
   orchard::siamese_seg::AddTensorCommands(program, {});
+  orchard::siamese_seg::AddEvaluate(program);
+  orchard::siamese_seg::AddRender(program);
+  orchard::siamese_seg::AddExportLabels(program);
+  orchard::siamese_seg::AddCompare(program);
   return program.Main(argc, argv);
 }
