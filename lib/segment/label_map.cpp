@@ -72,7 +72,7 @@ LabelMap OnGrid(LabelMap map, const io::Grid& grid, const std::string& where) {
   return {turned.grid, {labels.begin(), labels.end()}};
 }
 
-std::string CaseId(const fs::path& file) {
+std::string CaseName(const fs::path& file) {
   fs::path name = file.filename();
   if (name.extension() == ".gz") name = name.stem();
   std::string id = name.stem().string();
@@ -82,7 +82,7 @@ std::string CaseId(const fs::path& file) {
 
 std::map<std::string, fs::path> FindCases(const fs::path& path) {
   std::map<std::string, fs::path> cases;
-  if (fs::is_regular_file(path)) return {{CaseId(path), path}};
+  if (fs::is_regular_file(path)) return {{CaseName(path), path}};
   if (!fs::is_directory(path)) throw DataError("no such file or folder", path.string());
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(path))
@@ -90,7 +90,7 @@ std::map<std::string, fs::path> FindCases(const fs::path& path) {
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
     const std::string parent = fs::relative(file.parent_path(), path).generic_string();
-    const std::string id = (parent == "." ? "" : parent + "/") + CaseId(file);
+    const std::string id = (parent == "." ? "" : parent + "/") + CaseName(file);
     const auto [at, added] = cases.emplace(id, file);
     if (!added)
       throw UsageError("two files of one case", at->second.string() + " and " + file.string());

@@ -26,8 +26,9 @@ LabelMap ReadLabelMap(const std::filesystem::path& path);
 LabelMap OnGrid(LabelMap map, const io::Grid& grid, const std::string& where);
 
 // "hippocampus_001" of hippocampus_001.nii.gz and hippocampus_001_0000.nii: a file's name without
-// ending and, for images, without nnU-Net's channel number.
-std::string CaseId(const std::filesystem::path& file);
+// ending and without nnU-Net's number of a single channel. Other numbers stay: BRATS_0003 is a
+// case.
+std::string CaseName(const std::filesystem::path& file);
 
 // The label maps and images of a folder (and below it), or one file, by case. Throws DataError when
 // there is none, UsageError when two files have one case.

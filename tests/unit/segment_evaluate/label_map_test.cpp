@@ -9,11 +9,11 @@
 namespace orchard::segment {
 namespace {
 
-TEST(CaseId, DropsEndingsAndTheChannel) {
-  EXPECT_EQ(CaseId("a/hippocampus_001.nii.gz"), "hippocampus_001");
-  EXPECT_EQ(CaseId("hippocampus_001_0000.nii"), "hippocampus_001");
-  EXPECT_EQ(CaseId("scan.v2.nii.gz"), "scan.v2");
-  EXPECT_EQ(CaseId("_0000.nii"), "_0000");
+TEST(CaseName, DropsEndingsAndTheChannel) {
+  EXPECT_EQ(CaseName("a/hippocampus_001.nii.gz"), "hippocampus_001");
+  EXPECT_EQ(CaseName("hippocampus_001_0000.nii"), "hippocampus_001");
+  EXPECT_EQ(CaseName("scan.v2.nii.gz"), "scan.v2");
+  EXPECT_EQ(CaseName("_0000.nii"), "_0000");
 }
 
 TEST(FindCases, KeepsFoldersApartAndRefusesTwoFilesOfOneCase) {
