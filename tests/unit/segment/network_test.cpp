@@ -2,8 +2,10 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include "nn/optimizer.h"
 #include "segment/model_directory.h"
 #include "segment/predictor.h"
+#include "segment/segmentation_loss.h"
 #include "segment/template_network.h"
 #include "unit/scratch_dir.h"
 #include "unit/segment/made_case.h"
@@ -107,6 +109,32 @@ TEST(TemplateNetwork, TwoEqualTemplatesAreOne) {
   EXPECT_LT((once - twice).abs().max().item<double>(), 1e-4);
 }
 
+// Three slabs of different grey values, template and image alike: with equal projections and a high
+// tau, a cell's own class answers for it, but for some on the borders.
+TEST(TemplateNetwork, FindsEachCellOfItsOwnTemplate) {
+  const volume::Size3 size = {72, 8, 8};
+  NetworkOptions options;
+  options.tau = 40;
+  options.foreground = ForegroundInput::kMask;
+  options.levels = {0};
+  TemplateNetwork network(testing::MakePlan(size, 2), options, 3);
+  const c10::NoGradGuard no_gradient;
+  // The stem that is the template's own sees the masks as well: without weights for them it is the
+  // image's.
+  at::Tensor stem = network.parameters().Get("template.stages.0.0.conv.weight");
+  stem.zero_();
+  stem.narrow(1, 0, 1).copy_(network.parameters().Get("image.stages.0.0.conv.weight"));
+  network.parameters().Get("fuse.0.k.weight").copy_(network.parameters().Get("fuse.0.q.weight"));
+  const at::Tensor labels =
+      at::arange(72, at::kLong).div(24, "floor").to(at::kByte).expand({1, 8, 8, 72}).contiguous();
+  const at::Tensor grey = at::where(labels == 2, -2.0, labels.to(at::kFloat) * 2.0);
+  const at::Tensor image = (grey + 0.1 * Random({1, 8, 8, 72}, 1)).to(at::kFloat).unsqueeze(1);
+  const auto tokens = network.EncodeTemplate(image, labels);
+  const AttentionResult a = network.Attend(0, network.EncodeImage(image)[0], tokens[0]);
+  const at::Tensor own = tokens[0].mu.argmax(1).flatten();
+  EXPECT_GE(a.weight.argmax(-1).flatten().eq(own).to(at::kDouble).mean().item<double>(), 0.95);
+}
+
 TEST(ClassAreas, SumToOneInEveryCell) {
   const at::Tensor labels = at::randint(0, 4, {2, 8, 12, 16}).to(at::kByte);
   const at::Tensor areas = ClassAreas(labels, 4, {2, 6, 4});
@@ -165,6 +193,36 @@ TEST(Predictor, EnsemblesOfOneTemplateAgree) {
   const PreparedCase c = testing::MakeCase("c", {21, 17, 30}, 3);
   Predictor first(network, bank, tokens, 0, pool), second(network, bank, logits, 0, pool);
   EXPECT_EQ(first.Segment(c.image, "c").labels, second.Segment(c.image, "c").labels);
+}
+
+// One image and one template, 200 steps: what is learned by heart is segmented all but perfectly.
+TEST(TemplateNetwork, LearnsOnePairByHeart) {
+  const volume::Size3 size = {16, 16, 16};
+  TemplateNetwork network(testing::MakePlan(size, 2, 8), {}, 1);
+  network.parameters().RequireGrad(true);
+  std::vector<nn::OptimizedTensor> tensors;
+  for (const nn::Parameter& p : network.parameters().all()) tensors.push_back({p.name, p.value});
+  nn::Optimizer optimizer(tensors, {.weight_decay = 0});
+  std::vector<PreparedCase> cases = {testing::MakeCase("a", size, 1),
+                                     testing::MakeCase("b", size, 2)};
+  const auto image = [&](PreparedCase& c) {
+    return at::from_blob(c.image.values.data(), {1, 1, 16, 16, 16}, at::kFloat);
+  };
+  const auto labels = [&](PreparedCase& c) {
+    return at::from_blob(c.labels.data(), {1, 16, 16, 16}, at::kByte);
+  };
+  for (int step = 0; step < 200; ++step) {
+    optimizer.ClearGradients();
+    const auto tokens = network.EncodeTemplate(image(cases[1]), labels(cases[1]));
+    const Decoded d = network.Decode(network.EncodeImage(image(cases[0])), tokens, true);
+    SegmentationLoss(d.logits[0], labels(cases[0]), {}).total.backward();
+    optimizer.Step(5e-3);
+  }
+  const TemplateBank bank = MakeBank({cases[1]}, 2, 0);
+  ThreadPool pool(1);
+  Predictor predictor(network, bank, {}, 0, pool);
+  const SegmentedImage s = predictor.Segment(cases[0].image, "a");
+  for (const double dice : DiceScores(s.labels, cases[0].labels, 2)) EXPECT_GT(dice, 0.99);
 }
 
 TEST(DiceScores, AreTwiceTheOverlapOverTheSum) {
