@@ -89,15 +89,17 @@ TEST(Extensions, TheMeanModelMovesByTheMeanStep) {
   for (const int ranks : {1, 2, 3, 4, 8}) {
     for (const Case& c : Extensions(ranks)) {
       const auto out = Minimise<double>(layout, c.problem);
-      double largest = 0;
+      // Error feedback (theta = 0) diverges on this problem: rounding grows with the numbers.
+      double largest = 0, scale = 1;
       for (int64_t t = 1; t <= c.problem.steps; ++t) {
         for (int64_t i = 0; i < layout.size(); ++i) {
+          scale = std::max(scale, std::abs(out.mean_values[t][i]));
           const double expected = out.mean_values[t - 1][i] - out.mean_steps[t - 1][i];
           largest = std::max(largest, std::abs(out.mean_values[t][i] - expected));
         }
       }
       // Narrow messages are added up in f32.
-      EXPECT_LT(largest, c.problem.compress.wire == W::kFull ? 1e-13 : 1e-6)
+      EXPECT_LT(largest / scale, c.problem.compress.wire == W::kFull ? 1e-13 : 1e-6)
           << c.name << ", " << NameOf(c.problem.algorithm.algo) << ", " << ranks << " ranks";
     }
   }
