@@ -146,8 +146,8 @@ void AddEvaluate(cli::Program& program) {
   program.Add<EvaluateOptions>(
       {.name = "evaluate",
        .summary = "compares predicted label maps with references: overlap, distances, volumes",
-       .example = "siamese-seg evaluate --pred predictions --ref data/hippocampus/labels --images "
-                  "data/hippocampus/images --out runs/evaluate",
+       .example = "siamese-seg evaluate --pred predictions --ref references --images images --out "
+                  "runs/eval",
        .details =
            "Files are matched by name without ending and nnU-Net's _0000. With --out: "
            "metrics.json, metrics.csv\n"

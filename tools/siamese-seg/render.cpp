@@ -81,13 +81,11 @@ int RunRender(const RenderOptions& options, const cli::Context& context) {
 }  // namespace
 
 void AddRender(cli::Program& program) {
-  program.Add<RenderOptions>(
-      {.name = "render",
-       .summary = "draws three planes of an image with labels on them",
-       .example =
-           "siamese-seg render data/hippocampus/images/hippocampus_001.nii.gz case.png --labels "
-           "data/hippocampus/labels/hippocampus_001.nii.gz --names 1=anterior,2=posterior"},
-      RunRender);
+  program.Add<RenderOptions>({.name = "render",
+                              .summary = "draws three planes of an image with labels on them",
+                              .example = "siamese-seg render image.nii.gz case.png --labels "
+                                         "labels.nii.gz --names 1=liver,2=tumour"},
+                             RunRender);
 }
 
 }  // namespace orchard::siamese_seg
