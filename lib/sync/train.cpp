@@ -143,14 +143,22 @@ class Trainer {
     {
       const auto compute = trace_.Span("forward and backward");
       const ImageBatchTensors batch = batches_.Train(step_);
-      const auto start = [&](double loss) {
-        CheckLoss(loss);
-        loss_sum_ += loss;
-        if (streams_) algorithm_->Start(input);
+      // Of a loss that is not finite nothing is sent, but the backward pass runs: it shows the
+      // tensor.
+      double loss = 0;
+      const auto start = [&](double of_batch) {
+        loss = of_batch;
+        if (streams_ && std::isfinite(loss)) algorithm_->Start(input);
       };
       std::function<void(size_t)> ready;
-      if (streams_) ready = [&](size_t slot) { algorithm_->Ready(slot); };
+      if (streams_) {
+        ready = [&](size_t slot) {
+          if (std::isfinite(loss)) algorithm_->Ready(slot);
+        };
+      }
       replica_.Gradient(batch.images, batch.labels, start, ready);
+      CheckLoss(loss);
+      loss_sum_ += loss;
     }
     const Clock::time_point computed = Clock::now();
     const double stopped_in_pass = ranks_.seconds() - stopped_before;

@@ -66,7 +66,7 @@ void AddCommands(cli::Program& program, const TensorRuns& runs) {
       {.name = "tune",
        .summary =
            "times link and steps, and says whether compression pays and which settings to use",
-       .example = "cser-train tune --config run.toml",
+       .example = "cser-train tune --config configs/cser-train/quick.toml",
        .details = "Times steps without messages, with a dense exchange and as configured; nothing "
                   "is trained. Behind\n"
                   "mpirun -n 4 it measures the link between four processes."},
