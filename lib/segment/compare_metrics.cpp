@@ -1,5 +1,7 @@
 #include "segment/compare_metrics.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -77,8 +79,8 @@ Comparison CompareMetrics(const CompareOptions& options, uint64_t seed) {
       if (differences.empty()) continue;
       result.first /= static_cast<double>(differences.size());
       result.second /= static_cast<double>(differences.size());
-      result.difference =
-          Describe(differences, options.resamples, seed, "difference " + metric + " " + region);
+      result.difference = Describe(differences, options.resamples, seed,
+                                   fmt::format("difference {} {}", metric, region));
       result.p = WilcoxonP(differences);
       comparison.differences.push_back(std::move(result));
     }

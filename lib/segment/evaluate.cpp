@@ -73,6 +73,7 @@ std::vector<Region> FoundRegions(const std::vector<EvaluatedCase>& cases, Thread
   std::set<int64_t> labels;
   for (const std::vector<int64_t>& of_case : found) labels.insert(of_case.begin(), of_case.end());
   std::vector<Region> regions;
+  regions.reserve(labels.size());
   for (int64_t label : labels) regions.push_back({std::to_string(label), {label}});
   return regions;
 }

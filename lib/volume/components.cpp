@@ -144,7 +144,7 @@ Runs::Runs(std::span<const T> labels, const Size3& size, Connectivity connectivi
   for (int64_t r = 0; r < total; ++r) parent_[static_cast<size_t>(r)] = static_cast<int32_t>(r);
 
   // Slabs of planes have sets of their own, which are joined afterwards.
-  const int64_t slabs = std::min<int64_t>(planes, 4 * pool.threads());
+  const int64_t slabs = std::min<int64_t>(planes, int64_t{4} * pool.threads());
   pool.ForEach(slabs, [&](int64_t s) {
     const int64_t first = planes * s / slabs, last = planes * (s + 1) / slabs;
     for (int64_t k = first; k < last; ++k) {

@@ -81,7 +81,7 @@ void CountPlane(const uint16_t* prediction, const uint16_t* reference, const Siz
 std::vector<Counts> CountAll(std::span<const uint16_t> prediction,
                              std::span<const uint16_t> reference, const Size3& size,
                              const Membership& membership, size_t regions, ThreadPool& pool) {
-  const int64_t slabs = std::min<int64_t>(size[2], 4 * pool.threads());
+  const int64_t slabs = std::min<int64_t>(size[2], int64_t{4} * pool.threads());
   std::vector<std::vector<Counts>> parts(static_cast<size_t>(slabs), std::vector<Counts>(regions));
   pool.ForEach(slabs, [&](int64_t s) {
     for (int64_t k = size[2] * s / slabs; k < size[2] * (s + 1) / slabs; ++k)

@@ -291,9 +291,8 @@ Size3 CenterOf(std::span<const uint16_t> labels, const Size3& size, int64_t labe
   int64_t count = 0;
   for (int64_t v = 0; v < Voxels(size); ++v) {
     if (!matches(labels[static_cast<size_t>(v)])) continue;
-    sum[0] += static_cast<double>(v % size[0]);
-    sum[1] += static_cast<double>(v / size[0] % size[1]);
-    sum[2] += static_cast<double>(v / size[0] / size[1]);
+    const Size3 here = {v % size[0], v / size[0] % size[1], v / size[0] / size[1]};
+    for (size_t a = 0; a < 3; ++a) sum[a] += static_cast<double>(here[a]);
     ++count;
   }
   if (count == 0) return {size[0] / 2, size[1] / 2, size[2] / 2};

@@ -51,8 +51,9 @@ std::vector<int64_t> WindowStarts(int64_t size, int64_t patch, double step) {
 std::vector<float> GaussianWeights(int64_t patch) {
   std::vector<float> weights(static_cast<size_t>(patch));
   const double sigma = static_cast<double>(patch) / 8;
+  const int64_t center = patch / 2;
   for (int64_t i = 0; i < patch; ++i) {
-    const double x = static_cast<double>(i - patch / 2) / sigma;
+    const double x = static_cast<double>(i - center) / sigma;
     weights[static_cast<size_t>(i)] = static_cast<float>(std::exp(-0.5 * x * x));
   }
   return weights;
