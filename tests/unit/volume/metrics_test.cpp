@@ -163,7 +163,7 @@ RC_GTEST_PROP(Distances, AreOrderedAndSymmetric, ()) {
     RC_ASSERT(ab.hd95 == ba.hd95);
     RC_ASSERT(ab.dice == ba.dice);
     RC_ASSERT(ab.hd95 <= ab.hd);
-    RC_ASSERT(ab.assd <= ab.hd);
+    RC_ASSERT(ab.assd <= ab.hd * (1 + 1e-12));  // equal where all distances are: a mean rounds
     RC_ASSERT(ab.nsd.back() >= 0 && ab.nsd.back() <= 1 + 1e-12);
   }
 }
