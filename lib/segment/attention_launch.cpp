@@ -23,11 +23,7 @@ at::Tensor MakeWorkspace(const at::Tensor& x, const AttentionArgs<T>& a) {
 }  // namespace
 
 bool HasAttentionKernel(const at::Tensor& x) {
-  if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kDouble) return false;
-#if ORCHARD_HAVE_CUDA
-  if (x.is_cuda()) return true;
-#endif
-  return x.is_cpu();
+  return (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) && nn::HasKernels(x);
 }
 
 template <class T>

@@ -5,15 +5,14 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "io/medical/dicom_volume.h"
 #include "io/medical/nifti.h"
 #include "io/medical/orientation.h"
 #include "io/medical/segmentation.h"
+#include "segment/failures.h"
 
 namespace orchard::segment {
 namespace {
@@ -230,27 +229,12 @@ void RunTask(const Task& task, const ConvertOptions& options, const ConvertFlags
   WriteNiftiCase(std::move(source), options, flags, result);
 }
 
-void WriteFailures(const fs::path& folder, const std::vector<ConvertedCase>& cases) {
-  nlohmann::ordered_json failures = nlohmann::ordered_json::array();
+std::vector<Failure> FailuresOf(const std::vector<ConvertedCase>& cases) {
+  std::vector<Failure> failures;
   for (const ConvertedCase& c : cases) {
-    if (c.error.empty()) continue;
-    failures.push_back({{"case", c.name},
-                        {"input", c.input.string()},
-                        {"error", c.error},
-                        {"exit_code", c.exit_code}});
+    if (!c.error.empty()) failures.push_back({c.name, c.input, c.error, c.exit_code});
   }
-  const fs::path path = folder / "failures.json";
-  if (failures.empty()) {
-    std::error_code ignored;
-    fs::remove(path, ignored);  // of an earlier run that failed
-    return;
-  }
-  const nlohmann::ordered_json json = {
-      {"format", "orchard-failures"}, {"version", 1}, {"failures", failures}};
-  std::error_code error;
-  fs::create_directories(folder, error);
-  WriteFileAtomically(path,
-                      json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  return failures;
 }
 
 std::vector<ConvertedCase> ConvertFolder(const ConvertOptions& options, const ConvertFlags& flags) {
@@ -281,7 +265,7 @@ std::vector<ConvertedCase> ConvertFolder(const ConvertOptions& options, const Co
       result.exit_code = static_cast<int>(error.code());
     }
   }
-  if (!flags.dry_run) WriteFailures(options.output, cases);
+  if (!flags.dry_run) WriteFailures(options.output, FailuresOf(cases));
   return cases;
 }
 

@@ -35,11 +35,7 @@ at::Tensor OnDevice(const std::vector<double>& values, const at::Tensor& x) {
 }  // namespace
 
 bool HasLossKernel(const at::Tensor& x) {
-  if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kDouble) return false;
-#if ORCHARD_HAVE_CUDA
-  if (x.is_cuda()) return true;
-#endif
-  return x.is_cpu();
+  return (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) && nn::HasKernels(x);
 }
 
 template <class T>

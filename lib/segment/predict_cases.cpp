@@ -5,17 +5,16 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <utility>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "io/medical/dicom_volume.h"
 #include "io/medical/nifti.h"
 #include "run/shard.h"
 #include "segment/dataset.h"
+#include "segment/failures.h"
 
 namespace orchard::segment {
 namespace {
@@ -144,25 +143,12 @@ void Run(const Task& task, const PredictOptions& options, const PredictFlags& fl
   io::WriteSegmentation(result.output, scan.labels, *task.series, write);
 }
 
-void WriteFailures(const fs::path& folder, const std::vector<PredictedCase>& cases) {
-  nlohmann::ordered_json failures = nlohmann::ordered_json::array();
+std::vector<Failure> FailuresOf(const std::vector<PredictedCase>& cases) {
+  std::vector<Failure> failures;
   for (const PredictedCase& c : cases) {
-    if (c.error.empty()) continue;
-    failures.push_back({{"case", c.id},
-                        {"input", c.input.string()},
-                        {"error", c.error},
-                        {"exit_code", c.exit_code}});
+    if (!c.error.empty()) failures.push_back({c.id, c.input, c.error, c.exit_code});
   }
-  const fs::path path = folder / "failures.json";
-  if (failures.empty()) {
-    std::error_code ignored;
-    fs::remove(path, ignored);  // of an earlier run that failed
-    return;
-  }
-  const nlohmann::ordered_json json = {
-      {"format", "orchard-failures"}, {"version", 1}, {"failures", failures}};
-  WriteFileAtomically(path,
-                      json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  return failures;
 }
 
 }  // namespace
@@ -208,7 +194,7 @@ std::vector<PredictedCase> PredictCases(const PredictOptions& options, const Pre
       result.exit_code = static_cast<int>(failure.code());
     }
   }
-  WriteFailures(flags.out, cases);
+  WriteFailures(flags.out, FailuresOf(cases));
   return cases;
 }
 
