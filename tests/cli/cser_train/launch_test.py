@@ -130,8 +130,9 @@ class LaunchTest(ProgramTest):
                               "--algo", "sgd", "--epochs", "100", "--max-steps", "60", "--eval-epochs", "0", "--out", self.folder / "run"))
         result = self.result("run")
         # 60 steps of 102 kB at 20 Mb/s take 2.4 s; the bucket lets 256 KiB through at once, and a second one at the switch.
+        # Buckets fill while ranks compute, so that time counts too.
         fastest = (result["bytes_sent"] - 2 * (256 << 10)) * 8 / 20e6
-        self.assertGreater(result["wire_seconds"], fastest)
+        self.assertGreater(result["train_seconds"], fastest)
 
     @unittest.skipUnless(os.environ.get("ORCHARD_KILL_TESTS"), "now and then mpirun does not start here; ORCHARD_KILL_TESTS=1 runs it")
     def test_nothing_is_left_of_a_launcher_that_is_killed(self):
