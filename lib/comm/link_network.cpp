@@ -26,15 +26,20 @@ namespace {
 constexpr int kMostRanks = 250;
 constexpr const char* kNetwork = "10.213.77";
 constexpr const char* kBridge = "bridge0";
+constexpr const char* kNeeds = "it needs root, network namespaces and the tbf shaper of iproute2";
 
 void Run(const std::vector<std::string>& command) {
-  const ProcessOutcome outcome = RunProcess(command);
+  ProcessOutcome outcome;
+  try {
+    outcome = RunProcess(command);
+  } catch (const ResourceError& missing) {
+    throw ResourceError("cannot make the network", missing.what(), kNeeds);
+  }
   if (outcome.exit_code == 0) return;
   std::string text;
   for (const std::string& word : command) text += (text.empty() ? "" : " ") + word;
   const std::string error = outcome.error.substr(0, outcome.error.find('\n'));
-  throw ResourceError("cannot make the network: " + error, text,
-                      "it needs root, network namespaces and the tbf shaper of iproute2");
+  throw ResourceError("cannot make the network: " + error, text, kNeeds);
 }
 
 // The same inside the namespace of `holder`.

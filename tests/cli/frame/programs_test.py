@@ -56,10 +56,10 @@ class EverySubcommand(ProgramTest):
             self.assertIn(f"Usage: {program.name} {name}", text)
             example = text.rsplit("Example:\n  ", 1)[1].strip()
             self.assertTrue(example.startswith(f"{program.name} {name}"), example)
-            # With --print-config nothing runs, but everything is parsed.
+            # With --print-config nothing runs, but everything is parsed. What stands after -- is another program's.
             words = re.split(r" [>|] ", example)[0].split()
             # From the repository's root, where an example may name a file of configs/.
-            self.assert_works(run(program, *words[1:], "--print-config", cwd=os.environ["ORCHARD_SOURCE_DIR"]))
+            self.assert_works(run(program, name, "--print-config", *words[2:], cwd=os.environ["ORCHARD_SOURCE_DIR"]))
 
         self.check_each(check)
 
