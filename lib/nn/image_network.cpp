@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "nn/random_tensor.h"
 #include "nn/resnet_v2.h"
+#include "nn/script_network.h"
 #include "nn/wide_resnet.h"
 
 namespace orchard::nn {
@@ -144,6 +145,7 @@ std::unique_ptr<ImageNetwork> MakeImageNetwork(std::string_view text,
                                                const ImageNetworkOptions& options) {
   const ImageShape& shape = options.shape;
   const int64_t pixels = shape.channels * shape.height * shape.width;
+  if (text.ends_with(".pt")) return LoadScriptNetwork(text, options);
   if (text == "lenet") return std::make_unique<LeNet>(options);
   if (text == "logreg") {
     return std::make_unique<Perceptron>(std::vector<int64_t>{pixels, shape.classes}, options);
@@ -170,7 +172,8 @@ std::unique_ptr<ImageNetwork> MakeImageNetwork(std::string_view text,
     if (depth.size() == 1) return MakeResNetV2(depth[0], options);
   }
   throw UsageError("'" + std::string(text) + "' is no network", "model.arch",
-                   "mlp:784-512-256-10, logreg, lenet, wrn-D-K with D = 6 n + 4, or resnet50-v2");
+                   "mlp:784-512-256-10, logreg, lenet, wrn-D-K with D = 6 n + 4, resnet50-v2, or a "
+                   "TorchScript file, MODEL.pt");
 }
 
 }  // namespace orchard::nn

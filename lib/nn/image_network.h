@@ -48,6 +48,7 @@ class ImageNetwork {
   explicit ImageNetwork(const ImageNetworkOptions& options) : options_(options) {}
   at::Tensor Get(std::string_view name) const { return parameters_.Get(name); }
 
+  void Add(const std::string& name, at::Tensor value, bool measured);
   // Fresh tensors, values keyed by their names.
   void AddWeight(const std::string& name, at::IntArrayRef shape);
   void AddBias(const std::string& name, int64_t size, int64_t fan_in);
@@ -61,7 +62,6 @@ class ImageNetwork {
   ImageNetworkOptions options_;
 
  private:
-  void Add(const std::string& name, at::Tensor value, bool measured);
   Parameters parameters_;
 };
 
@@ -70,6 +70,7 @@ class ImageNetwork {
 //   lenet          two 5x5 convolutions of 20 and 50 maps, each with 2x2 max pooling, 500 units
 //   wrn-D-K        wide residual network of depth D = 6 n + 4 and width K
 //   resnetD-v2     residual network with pre-activation of depth 50, 101 or 152
+//   PATH.pt        a TorchScript module, see script_network.h
 // Throws UsageError for other texts, and where sizes do not fit the images.
 std::unique_ptr<ImageNetwork> MakeImageNetwork(std::string_view text,
                                                const ImageNetworkOptions& options);

@@ -73,7 +73,9 @@ struct SyncModelOptions {
   bool torch_init = false;
 
   void Fields(cli::FieldVisitor& f) {
-    f("arch", arch, "network: mlp:A-B-..-C, logreg, lenet, or wrn-D-K");
+    f("arch", arch,
+      "network: mlp:A-B-..-C, logreg, lenet, wrn-D-K, resnet50-v2, or a TorchScript module of "
+      "your own, MODEL.pt");
     f("stem_norms", stem_norms, "wrn: the two norms of the stem that CSER's released model has");
     f("torch_init", torch_init, "weights as PyTorch draws them by default, in place of Xavier's");
   }

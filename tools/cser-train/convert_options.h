@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -48,10 +49,14 @@ struct ConvertOptions {
 
 struct ExportOptions {
   std::filesystem::path model, to;
+  std::optional<std::filesystem::path> module;
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("model", model, "a run, its final/ directory, or a checkpoint");
     f.Positional("to", to, "file to write: .safetensors, or .pth for torch.load");
+    f("module", module,
+      "the TorchScript file that was trained (--arch MODEL.pt): writes it with the averaged "
+      "weights, for torch.jit.load");
   }
 };
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "cser-train/tensor_commands.h"
 #include "io/torch/tensors.h"
+#include "nn/script_network.h"
 
 namespace orchard::cser_train {
 namespace {
@@ -59,13 +60,19 @@ int RunExport(const ExportOptions& options, const cli::Context& context) {
   if (kind != ".safetensors" && kind != ".pth" && kind != ".pt") {
     throw UsageError("unknown kind of file", to.string(), "name it with .safetensors or .pth");
   }
+  if (options.module && kind == ".safetensors") {
+    throw UsageError("a TorchScript module is no safetensors file", to.string(),
+                     "name it with .pt");
+  }
   if (fs::exists(to) && !context.common.force) {
     throw UsageError("there is a file already", to.string(), "--force overwrites it");
   }
   const fs::path file = AveragedFile(options.model);
   const auto tensors = io::ReadTensors(io::Checkpoint::Open(file));
   if (context.common.dry_run) return 0;
-  if (kind == ".safetensors") {
+  if (options.module) {
+    WriteFileAtomically(to, nn::ScriptModuleWith(*options.module, tensors));
+  } else if (kind == ".safetensors") {
     io::SaveTensors(to, tensors, {{"format", "pt"}});
   } else {
     WriteFileAtomically(to, TorchFile(tensors));
