@@ -319,9 +319,10 @@ run::Report EvaluationReport(const Evaluation& evaluation, const EvaluateOptions
     report.AddVerdict(run::Verdict::kFail,
                       fmt::format("{} files without a partner", evaluation.unmatched.size()),
                       evaluation.unmatched.front());
-  report.AddSection("Summary").AddTable(SummaryTable(evaluation, columns, options.resamples, seed));
+  report.AddSection("Classes");
   AddBoxPlots(evaluation, columns, report);
   AddWorstCases(evaluation, order, options, threads, report);
+  report.AddSection("Summary").AddTable(SummaryTable(evaluation, columns, options.resamples, seed));
   report.AddSection("Cases").AddTable(CaseTable(evaluation, order, columns));
   return report;
 }
