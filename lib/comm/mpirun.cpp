@@ -15,10 +15,12 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
 #include "base/error.h"
+#include "base/scratch_directory.h"
 
 namespace orchard::comm {
 namespace {
@@ -59,17 +61,22 @@ class PassSignals {
   std::array<struct sigaction, kPassedOn.size()> previous_;
 };
 
-// A script in memory, so that a killed launcher leaves no file: mpirun's daemons are started by it,
-// each in the namespace that belongs to its host's address.
+// A script in memory, so that a killed launcher leaves only empty folders: mpirun's daemons are
+// started by it, each in the namespace that belongs to its host's address.
 class Agent {
  public:
   explicit Agent(const LinkNetwork& network, int ranks)
       : descriptor_(memfd_create("launch-agent", 0)) {
     std::string text = "#!/bin/sh\nhost=$1; shift\ncase $host in\n";
     for (int r = 0; r < ranks; ++r) {
-      text += fmt::format("{}) process={} ;;\n", network.address(r), network.holder(r));
+      const std::string folder = (folders_ / std::to_string(r)).string();
+      std::filesystem::create_directory(folder);
+      text += fmt::format("{}) process={} folder='{}' ;;\n", network.address(r), network.holder(r),
+                          folder);
     }
     text += "*) echo \"unknown host $host\" >&2; exit 1 ;;\nesac\n";
+    // Daemons that make the same directory at the same time fail, now and then.
+    text += "export OMPI_MCA_orte_tmpdir_base=\"$folder\"\n";
     text += "exec nsenter --net=/proc/$process/ns/net sh -c \"$*\"\n";
     if (descriptor_ < 0 || write(descriptor_, text.data(), text.size()) != std::ssize(text)) {
       throw ResourceError(std::string("no memory for a script: ") + std::strerror(errno));
@@ -83,6 +90,7 @@ class Agent {
 
  private:
   int descriptor_;
+  ScratchDirectory folders_;  // of the daemons' own files, one for each
 };
 
 int CpusOfProcess() {

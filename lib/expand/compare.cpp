@@ -6,11 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/scratch_directory.h"
 #include "expand/expand_model.h"
 #include "expand/flops.h"
 #include "expand/lesa.h"
 #include "expand/plan.h"
-#include "expand/scratch_directory.h"
 #include "expand/unit_divergence.h"
 #include "nn/model_directory.h"
 #include "nn/network.h"

@@ -14,9 +14,9 @@
 
 #include "base/error.h"
 #include "base/number_format.h"
+#include "base/scratch_directory.h"
 #include "base/signals.h"
 #include "expand/lesa_kind.h"
-#include "expand/scratch_directory.h"
 #include "io/convert.h"
 
 namespace orchard::expand {

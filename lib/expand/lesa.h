@@ -14,9 +14,11 @@
 
 #include "expand/plan.h"
 
-namespace orchard::expand {
-
+namespace orchard {
 class ScratchDirectory;
+}  // namespace orchard
+
+namespace orchard::expand {
 
 struct LesaOptions {
   int64_t epochs = 10;

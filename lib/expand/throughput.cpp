@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/scratch_directory.h"
 #include "base/thread_pool.h"
 #include "expand/expand_model.h"
 #include "expand/gpu.h"
 #include "expand/memory_peak.h"
-#include "expand/scratch_directory.h"
 #include "expand/synthetic_model.h"
 #include "io/partial_file.h"
 #if ORCHARD_HAVE_CUDA

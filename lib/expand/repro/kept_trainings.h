@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "base/scratch_directory.h"
 #include "expand/repro/experiments.h"
-#include "expand/scratch_directory.h"
 
 namespace orchard::expand::repro {
 

@@ -9,10 +9,10 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/scratch_directory.h"
 #include "expand/plan.h"
 #include "expand/repro/experiments.h"
 #include "expand/repro/small_model.h"
-#include "expand/scratch_directory.h"
 
 namespace orchard::expand::repro {
 namespace {

@@ -8,9 +8,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/scratch_directory.h"
 #include "expand/repro/experiments.h"
 #include "expand/repro/small_model.h"
-#include "expand/scratch_directory.h"
 #include "nn/model_directory.h"
 
 namespace orchard::expand::repro {

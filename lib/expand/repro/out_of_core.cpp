@@ -7,11 +7,11 @@
 #include <cstring>
 
 #include "base/number_format.h"
+#include "base/scratch_directory.h"
 #include "expand/expand_model.h"
 #include "expand/memory_peak.h"
 #include "expand/plan.h"
 #include "expand/repro/experiments.h"
-#include "expand/scratch_directory.h"
 #include "expand/synthetic_model.h"
 #include "io/mapped_file.h"
 

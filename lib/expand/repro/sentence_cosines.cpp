@@ -8,11 +8,11 @@
 
 #include "base/error.h"
 #include "base/number_format.h"
+#include "base/scratch_directory.h"
 #include "expand/plan.h"
 #include "expand/repro/experiments.h"
 #include "expand/repro/sentences.h"
 #include "expand/repro/small_model.h"
-#include "expand/scratch_directory.h"
 #include "io/text/tokenizer.h"
 #include "nn/model_directory.h"
 

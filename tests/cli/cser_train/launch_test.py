@@ -134,7 +134,6 @@ class LaunchTest(ProgramTest):
         fastest = (result["bytes_sent"] - 2 * (256 << 10)) * 8 / 20e6
         self.assertGreater(result["train_seconds"], fastest)
 
-    @unittest.skipUnless(os.environ.get("ORCHARD_KILL_TESTS"), "now and then mpirun does not start here; ORCHARD_KILL_TESTS=1 runs it")
     def test_nothing_is_left_of_a_launcher_that_is_killed(self):
         self.needs_links()
         before = subprocess.check_output(["ip", "link"])

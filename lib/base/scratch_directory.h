@@ -1,15 +1,15 @@
-// A directory for intermediate models, removed at its end.
+// A directory for what a command needs while it runs, removed at its end.
 #pragma once
 
 #include <filesystem>
 #include <string>
 
-namespace orchard::expand {
+namespace orchard {
 
 class ScratchDirectory {
  public:
   // Inside `parent`, or the system's temporary directory where that is empty. Throws ResourceError.
-  explicit ScratchDirectory(const std::filesystem::path& parent);
+  explicit ScratchDirectory(const std::filesystem::path& parent = {});
   ~ScratchDirectory();
   ScratchDirectory(const ScratchDirectory&) = delete;
   ScratchDirectory& operator=(const ScratchDirectory&) = delete;
@@ -20,4 +20,4 @@ class ScratchDirectory {
   std::filesystem::path path_;
 };
 
-}  // namespace orchard::expand
+}  // namespace orchard

@@ -1,4 +1,4 @@
-#include "expand/scratch_directory.h"
+#include "base/scratch_directory.h"
 
 #include <stdlib.h>
 
@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-namespace orchard::expand {
+namespace orchard {
 
 namespace fs = std::filesystem;
 
@@ -14,10 +14,10 @@ ScratchDirectory::ScratchDirectory(const fs::path& parent) {
   std::error_code error;
   const fs::path base = parent.empty() ? fs::temp_directory_path(error) : parent;
   if (!parent.empty()) fs::create_directories(parent, error);
-  std::string name = (base / "lemon-expand-XXXXXX").string();
+  std::string name = (base / "orchard-XXXXXX").string();
   if (::mkdtemp(name.data()) == nullptr) {
     throw ResourceError("cannot make a scratch directory", base.string(),
-                        "name another one with --scratch");
+                        "it must be a place that can be written");
   }
   path_ = name;
 }
@@ -27,4 +27,4 @@ ScratchDirectory::~ScratchDirectory() {
   fs::remove_all(path_, error);
 }
 
-}  // namespace orchard::expand
+}  // namespace orchard
