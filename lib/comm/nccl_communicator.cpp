@@ -11,6 +11,8 @@
 #include <nccl.h>
 #include <sched.h>
 
+#include <exception>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -27,6 +29,7 @@ struct NcclLibrary {
   decltype(&ncclGetUniqueId) unique_id = Load<decltype(&ncclGetUniqueId)>("ncclGetUniqueId");
   decltype(&ncclCommInitRank) init = Load<decltype(&ncclCommInitRank)>("ncclCommInitRank");
   decltype(&ncclCommDestroy) destroy = Load<decltype(&ncclCommDestroy)>("ncclCommDestroy");
+  decltype(&ncclCommAbort) abort = Load<decltype(&ncclCommAbort)>("ncclCommAbort");
   decltype(&ncclCommGetAsyncError) async_error =
       Load<decltype(&ncclCommGetAsyncError)>("ncclCommGetAsyncError");
   decltype(&ncclAllReduce) all_reduce = Load<decltype(&ncclAllReduce)>("ncclAllReduce");
@@ -36,8 +39,8 @@ struct NcclLibrary {
   decltype(&ncclGroupEnd) group_end = Load<decltype(&ncclGroupEnd)>("ncclGroupEnd");
 
   bool complete() const {
-    return error_string && unique_id && init && destroy && async_error && all_reduce && reduce &&
-           broadcast && group_start && group_end;
+    return error_string && unique_id && init && destroy && abort && async_error && all_reduce &&
+           reduce && broadcast && group_start && group_end;
   }
 
  private:
@@ -68,12 +71,34 @@ void CheckCuda(cudaError_t error, const char* what) {
   if (error != cudaSuccess) throw ResourceError(cudaGetErrorString(error), what);
 }
 
-class NcclCommunicator : public Communicator {
+// A place in a stream.
+class Event {
  public:
-  NcclCommunicator(Communicator& bootstrap, int device, cudaStream_t stream)
-      : Communicator(bootstrap.rank(), bootstrap.size()),
+  Event() {
+    CheckCuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
+  }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void Record(cudaStream_t stream) {
+    CheckCuda(cudaEventRecord(event_, stream), "cudaEventRecord");
+  }
+  void Block(cudaStream_t stream) const {
+    CheckCuda(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+class NcclCommunicator : public StreamCommunicator {
+ public:
+  NcclCommunicator(Communicator& bootstrap, int device, cudaStream_t stream, StreamOrder order)
+      : StreamCommunicator(bootstrap.rank(), bootstrap.size()),
         bootstrap_(bootstrap),
         device_(device),
+        callers_(stream),
+        order_(order),
         stream_(stream) {
     if (!nccl_.complete()) {
       throw ResourceError("NCCL cannot be loaded", "libnccl.so.2",
@@ -84,16 +109,29 @@ class NcclCommunicator : public Communicator {
     bootstrap.Broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
     CheckCuda(cudaSetDevice(device), "cudaSetDevice");
     Check(nccl_.init(&comm_, size(), id, rank()), "ncclCommInitRank");
+    if (order_ == StreamOrder::kBeside) {
+      // Not blocked by the default stream, and ahead of kernels that are ready at the same time.
+      int least = 0, greatest = 0;
+      CheckCuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "stream priorities");
+      CheckCuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest),
+                "cudaStreamCreate");
+    }
   }
+  // Destroying waits for what is on its way, which never ends when a rank has failed.
   ~NcclCommunicator() override {
-    if (comm_ != nullptr) nccl_.destroy(comm_);
+    const bool broken = failed_ || std::uncaught_exceptions() > 0;
+    if (comm_ != nullptr) broken ? nccl_.abort(comm_) : nccl_.destroy(comm_);
+    if (order_ == StreamOrder::kBeside && stream_ != callers_) cudaStreamDestroy(stream_);
   }
   std::string_view engine() const override { return "NCCL"; }
+  void Synchronize() override {
+    if (order_ == StreamOrder::kBeside) WaitOnHost();
+  }
 
   std::unique_ptr<Communicator> Split(int color) override {
     Count(Operation::kSplit, 0, 0);
     std::unique_ptr<Communicator> part = bootstrap_.Split(color);
-    auto result = std::make_unique<NcclCommunicator>(*part, device_, stream_);
+    auto result = std::make_unique<NcclCommunicator>(*part, device_, callers_, order_);
     result->owned_bootstrap_ = std::move(part);
     return result;
   }
@@ -101,9 +139,19 @@ class NcclCommunicator : public Communicator {
  protected:
   Handle Start(Collective call) override {
     const Traffic t = TrafficOf(call, size(), rank(), {});
-    Enqueue(call);
     Count(call.operation, t.sent, t.received);
-    return Handle([this] { Wait(); });
+    CheckCuda(cudaSetDevice(device_), "cudaSetDevice");  // of this thread, which may be autograd's
+    if (order_ == StreamOrder::kOn) {
+      Enqueue(call);
+      return Handle([this] { WaitOnHost(); });
+    }
+    Event begin;  // a stream that waits for it has taken note: it may go
+    begin.Record(callers_);
+    begin.Block(stream_);
+    Enqueue(call);
+    const auto end = std::make_shared<Event>();
+    end->Record(stream_);
+    return Handle([this, end] { end->Block(callers_); });
   }
 
  private:
@@ -160,7 +208,7 @@ class NcclCommunicator : public Communicator {
   }
 
   // Polls instead of blocking in the driver, so that a failed peer ends the wait.
-  void Wait() {
+  void WaitOnHost() {
     while (true) {
       const cudaError_t status = cudaStreamQuery(stream_);
       if (status == cudaSuccess) return;
@@ -173,23 +221,30 @@ class NcclCommunicator : public Communicator {
   }
 
   void Check(ncclResult_t result, const char* what) {
-    if (result != ncclSuccess) throw PeerError(nccl_.error_string(result), what);
+    if (result == ncclSuccess) return;
+    failed_ = true;
+    throw PeerError(nccl_.error_string(result), what);
   }
 
   NcclLibrary nccl_;
   Communicator& bootstrap_;
   std::unique_ptr<Communicator> owned_bootstrap_;
   int device_;
-  cudaStream_t stream_;
+  cudaStream_t callers_;
+  StreamOrder order_;
+  cudaStream_t stream_;  // of the collectives
   ncclComm_t comm_ = nullptr;
+  bool failed_ = false;
 };
 
 }  // namespace
 
 bool HaveNccl() { return NcclLibrary().complete(); }
 
-std::unique_ptr<Communicator> OpenNccl(Communicator& bootstrap, int device, void* stream) {
-  return std::make_unique<NcclCommunicator>(bootstrap, device, static_cast<cudaStream_t>(stream));
+std::unique_ptr<StreamCommunicator> OpenNccl(Communicator& bootstrap, int device, void* stream,
+                                             StreamOrder order) {
+  return std::make_unique<NcclCommunicator>(bootstrap, device, static_cast<cudaStream_t>(stream),
+                                            order);
 }
 
 }  // namespace orchard::comm
@@ -200,7 +255,7 @@ namespace orchard::comm {
 
 bool HaveNccl() { return false; }
 
-std::unique_ptr<Communicator> OpenNccl(Communicator&, int, void*) {
+std::unique_ptr<StreamCommunicator> OpenNccl(Communicator&, int, void*, StreamOrder) {
   throw ResourceError("this build has no NCCL", "", "build where nccl.h and CUDA are installed");
 }
 

@@ -3,15 +3,21 @@
 //
 // Differences from the CPU engines, all from the library: sums are in an order of its choice (the
 // same in every run of one set-up, and the same bits on all ranks); BF16, F16 and I8 sum in their
-// own type; a reduce-scatter does not widen. Collectives are enqueued on the given stream: buffers
-// belong to it until `Wait`, which waits for the stream.
+// own type; a reduce-scatter does not widen.
 #pragma once
 
 #include <memory>
 
-#include "comm/communicator.h"
+#include "comm/stream_communicator.h"
 
 namespace orchard::comm {
+
+// When collectives run, for a cudaStream_t of the caller.
+enum class StreamOrder {
+  kOn,      // on it: `Wait` returns when all of it is done
+  kBeside,  // on a stream of their own, behind what has been enqueued so far: `Wait` makes the
+            // caller's stream wait and returns at once, `Synchronize` waits for the end
+};
 
 // True when this build has the NCCL engine and libnccl.so.2 can be loaded.
 bool HaveNccl();
@@ -21,8 +27,8 @@ int LocalRank();
 
 // A communicator of the same ranks as `bootstrap` for buffers on CUDA device `device`; a collective
 // call. `bootstrap` must outlive it.
-//   stream  cudaStream_t on which collectives are enqueued
 // Throws ResourceError when NCCL is missing, PeerError when it fails.
-std::unique_ptr<Communicator> OpenNccl(Communicator& bootstrap, int device, void* stream);
+std::unique_ptr<StreamCommunicator> OpenNccl(Communicator& bootstrap, int device, void* stream,
+                                             StreamOrder order = StreamOrder::kOn);
 
 }  // namespace orchard::comm
