@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -100,6 +101,8 @@ void AllowTf32(bool allow) {
 }
 
 void UseDeterministicAlgorithms(bool deterministic) {
+  // cuBLAS reads it when it starts; without it LibTorch refuses deterministic products.
+  if (deterministic) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
   at::globalContext().setDeterministicCuDNN(deterministic);
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/simd.h"
+#include "segment/instance_norm_element.h"
 
 namespace orchard::segment {
 namespace {
@@ -38,8 +39,7 @@ ORCHARD_SIMD void Apply(const T* x, int64_t rows, int64_t channels, const T* sca
     T* const out = y + r * channels;
 #pragma omp simd
     for (int64_t c = 0; c < channels; ++c) {
-      const T v = row[c] * scale[c] + offset[c];
-      out[c] = v > T(0) ? v : v * slope;
+      out[c] = NormActivation(row[c], scale[c], offset[c], slope);
     }
   }
 }
@@ -54,8 +54,8 @@ ORCHARD_SIMD void SumGradients(const T* x, const T* dy, int64_t rows, int64_t ch
     const T* const gradient = dy + r * channels;
 #pragma omp simd
     for (int64_t c = 0; c < channels; ++c) {
-      const T unit = (row[c] - mean[c]) * rstd[c];
-      const T d = unit * weight[c] + bias[c] > T(0) ? gradient[c] : gradient[c] * slope;
+      const T unit = NormUnit(row[c], mean[c], rstd[c]);
+      const T d = ActivationGradient(unit, weight[c], bias[c], gradient[c], slope);
       sum[c] += d;
       product[c] += d * unit;
     }
@@ -72,9 +72,9 @@ ORCHARD_SIMD void ApplyGradient(const T* x, const T* dy, int64_t rows, int64_t c
     T* const out = dx + r * channels;
 #pragma omp simd
     for (int64_t c = 0; c < channels; ++c) {
-      const T unit = (row[c] - mean[c]) * rstd[c];
-      const T d = unit * weight[c] + bias[c] > T(0) ? gradient[c] : gradient[c] * slope;
-      out[c] = weight[c] * rstd[c] * (d - mean_d[c] - unit * mean_product[c]);
+      const T unit = NormUnit(row[c], mean[c], rstd[c]);
+      const T d = ActivationGradient(unit, weight[c], bias[c], gradient[c], slope);
+      out[c] = NormGradient(unit, d, mean_d[c], mean_product[c], weight[c], rstd[c]);
     }
   }
 }

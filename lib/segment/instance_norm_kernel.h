@@ -1,26 +1,29 @@
-// CPU kernels of instance_norm.h on rows of channels.
+// CPU kernels of instance_norm.h on rows of channels. The arguments are also those of the CUDA
+// launcher (cuda/segment/instance_norm_kernel.h); there the pointers are device pointers. C++17,
+// because .cu files read it.
 #pragma once
 
 #include <cstdint>
 
 namespace orchard::segment {
 
-// T is float or double. x, y, dy, dx [batch, rows, channels]; weight, bias [channels]; mean and
-// rstd [batch, channels].
-template <class T>
+// x, y, dy, dx [batch, rows, channels] of T; weight, bias [channels], mean and rstd [batch,
+// channels] of C, in which the arithmetic runs. On the CPU both are float or double.
+template <class T, class C = T>
 struct InstanceNormArgs {
   int64_t batch = 0, rows = 0, channels = 0;
-  T slope = 0, epsilon = 0;
-  const T *x = nullptr, *weight = nullptr, *bias = nullptr;
-  T *mean = nullptr, *rstd = nullptr;
+  C slope = 0, epsilon = 0;
+  const T* x = nullptr;
+  const C *weight = nullptr, *bias = nullptr;
+  C *mean = nullptr, *rstd = nullptr;
   T* y = nullptr;
 };
 
-template <class T>
-struct InstanceNormGradientArgs : InstanceNormArgs<T> {
+template <class T, class C = T>
+struct InstanceNormGradientArgs : InstanceNormArgs<T, C> {
   const T* dy = nullptr;
   T* dx = nullptr;
-  T *dweight = nullptr, *dbias = nullptr;  // [channels]
+  C *dweight = nullptr, *dbias = nullptr;  // [channels]
 };
 
 // Sums are taken over fixed blocks of rows, in double between blocks: same bits for any number of

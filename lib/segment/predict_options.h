@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/fields.h"
+#include "segment/amp.h"
 #include "segment/template_choice.h"
 
 namespace orchard::segment {
@@ -58,6 +59,7 @@ struct PredictOptions {
   LabelFormat format = LabelFormat::kNifti;
   std::string series;
   std::string shard = "1/1";
+  Amp amp = Amp::kAuto;
 
   void Fields(cli::FieldVisitor& f) {
     f("model", model,
@@ -70,6 +72,7 @@ struct PredictOptions {
       "labelled examples in place of the model's own: IMAGE.nii.gz:LABELS.nii.gz");
     f("format", format, "NIfTI, or a DICOM segmentation of a DICOM series");
     f("series", series, "one DICOM series: UID or its end, description, or #n of inspect");
+    f("amp", amp, kAmpHelp);
     f("shard", shard, "take every n-th case: 2/8 is the second of eight jobs");
   }
 };

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "nn/fused_launch.h"
 #include "segment/augment.h"
 #include "volume/components.h"
 #include "volume/label_export.h"
@@ -50,9 +52,10 @@ std::vector<float> Stretch(const PreparedImage& image, const Size3& patch, Threa
 }
 
 // Middles of cells along i, j, k as parts of the whole: [N, 3] for a map of K x J x I cells.
-at::Tensor CellPlaces(int64_t k, int64_t j, int64_t i) {
-  const auto middles = [](int64_t n) {
-    return (at::arange(n, at::kFloat) + 0.5) / static_cast<double>(n);
+at::Tensor CellPlaces(int64_t k, int64_t j, int64_t i, c10::Device device) {
+  const auto middles = [device](int64_t n) {
+    const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+    return (at::arange(n, options) + 0.5) / static_cast<double>(n);
   };
   const std::vector<at::Tensor> grid = at::meshgrid({middles(k), middles(j), middles(i)}, "ij");
   return at::stack({grid[2].flatten(), grid[1].flatten(), grid[0].flatten()}, 1);
@@ -127,8 +130,10 @@ const std::vector<TemplateTokens>& Predictor::Encode(const Crop& crop) {
     cut = CutPatch(c.image.values.data(), c.labels.data(), c.image.channels, c.image.size, patch,
                    crop.start, SpatialChange{});
   }
-  const at::Tensor image = Flip(FloatTensor(cut.image, c.image.channels, patch), crop.flips);
-  const at::Tensor labels = Flip(LabelTensor(cut.labels, patch), crop.flips);
+  const c10::Device device = network_.device();
+  const at::Tensor image =
+      Flip(FloatTensor(cut.image, c.image.channels, patch).to(device), crop.flips);
+  const at::Tensor labels = Flip(LabelTensor(cut.labels, patch).to(device), crop.flips);
   return cache_.emplace(crop, network_.EncodeTemplate(image, labels)).first->second;
 }
 
@@ -153,16 +158,16 @@ const Predictor::Matches& Predictor::Search(const PreparedImage& image, size_t b
   const Size3& patch = network_.plan().patch;
   std::vector<float> values = Stretch(image, patch, pool_);
   const std::vector<at::Tensor> features =
-      network_.EncodeImage(FloatTensor(values, image.channels, patch));
+      network_.EncodeImage(FloatTensor(values, image.channels, patch).to(network_.device()));
   // The coarsest fused stage. Its values are replaced by places, so that the context of a target
   // token is the mean place of what it attends to.
   const size_t at = network_.levels().size() - 1;
   const at::Tensor& map = features[static_cast<size_t>(network_.levels()[at])];
   TemplateTokens tokens = Encode({bank_case, {kWhole, kWhole, kWhole}, 0})[at];
-  const at::Tensor places = CellPlaces(map.size(2), map.size(3), map.size(4));
+  const at::Tensor places = CellPlaces(map.size(2), map.size(3), map.size(4), network_.device());
   tokens.v = places.repeat({tokens.k.size(1) / places.size(0), 1}).unsqueeze(0);
   const AttentionResult a = network_.Attend(at, map, tokens);
-  const Matches matches{a.context[0], 1 - a.weight[0].select(1, 0)};
+  const Matches matches{a.context[0].cpu(), 1 - a.weight[0].select(1, 0).cpu()};
   return matches_.emplace(bank_case, matches).first->second;
 }
 
@@ -173,7 +178,7 @@ Size3 Predictor::SearchedStart(const PreparedImage& image, const Size3& start, s
   const Size3 cells = network_.plan().StageSize(static_cast<size_t>(network_.levels().back()));
   // The cells of the stretched image that this window covers.
   at::Tensor inside = at::ones({m.weight.size(0)}, at::kBool);
-  const at::Tensor own = CellPlaces(cells[2], cells[1], cells[0]);
+  const at::Tensor own = CellPlaces(cells[2], cells[1], cells[0], at::kCPU);
   for (size_t a = 0; a < 3; ++a) {
     const auto size = static_cast<double>(image.size[a]);
     const at::Tensor x = own.select(1, static_cast<int64_t>(a)) * size;
@@ -195,13 +200,19 @@ Size3 Predictor::SearchedStart(const PreparedImage& image, const Size3& start, s
   return found;
 }
 
-at::Tensor Predictor::WindowLogits(const PreparedImage& image, const Size3& start,
-                                   std::span<const size_t> templates, int64_t flips) {
-  const Plan& plan = network_.plan();
-  std::vector<float> window(static_cast<size_t>(image.channels * volume::Voxels(plan.patch)));
-  volume::GatherPatch(image.values.data(), image.channels, image.size, plan.patch, start, 0,
-                      window.data());
-  const at::Tensor x = Flip(FloatTensor(window, image.channels, plan.patch), flips);
+bool Predictor::OnDevice() const {
+  return network_.device().is_cuda() && nn::HasKernels(network_.parameters().all().front().value);
+}
+
+volume::DeviceStream Predictor::Stream() const {
+  const at::Tensor& any = network_.parameters().all().front().value;
+  return {network_.device().index(), nn::CurrentStream(any)};
+}
+
+at::Tensor Predictor::WindowLogits(const PreparedImage& image, const at::Tensor& window,
+                                   const Size3& start, std::span<const size_t> templates,
+                                   int64_t flips) {
+  const at::Tensor x = Flip(window, flips);
   const std::vector<at::Tensor> features = network_.EncodeImage(x);
   std::vector<std::vector<TemplateTokens>> tokens;
   for (const size_t t : templates) tokens.push_back(Encode(CropFor(image, start, t, flips)));
@@ -220,28 +231,60 @@ at::Tensor Predictor::WindowLogits(const PreparedImage& image, const Size3& star
   return Flip(logits, flips);
 }
 
-void Predictor::Logits(const PreparedImage& image, std::span<const size_t> templates,
-                       const Sink& sink) {
+void Predictor::ForEachWindow(const PreparedImage& image, const volume::WindowGrid& grid,
+                              std::span<const size_t> templates,
+                              const std::function<void(const at::Tensor&)>& add) {
   const c10::NoGradGuard no_gradient;
   matches_.clear();
-  const Plan& plan = network_.plan();
-  const volume::WindowGrid grid = MakeGrid(image, plan, options_.step);
-  volume::WindowSum sum(grid, plan.classes() + 1, pool_, sink);
+  const Size3& patch = network_.plan().patch;
+  std::vector<float> host(static_cast<size_t>(image.channels * volume::Voxels(patch)));
+  std::optional<volume::DeviceImage> device;
+  if (OnDevice()) device.emplace(image.values.data(), image.channels, image.size, Stream());
   int64_t mirrored = 0;
   for (const int64_t axis : options_.tta) mirrored |= int64_t{1} << axis;
   for (int64_t w = 0; w < grid.count(); ++w) {
+    const Size3 start = grid.Start(w);
+    at::Tensor window = FloatTensor(host, image.channels, patch);
+    if (device) {
+      window = at::empty(window.sizes(), window.options().device(network_.device()));
+      device->Gather(patch, start, window.mutable_data_ptr<float>());
+    } else {
+      volume::GatherPatch(image.values.data(), image.channels, image.size, patch, start, 0,
+                          host.data());
+      window = window.to(network_.device());
+    }
     at::Tensor logits;
     int64_t draws = 0;
     for (int64_t flips = 0; flips < 8; ++flips) {
       if ((flips & ~mirrored) != 0) continue;
-      const at::Tensor one = WindowLogits(image, grid.Start(w), templates, flips);
+      const at::Tensor one = WindowLogits(image, window, start, templates, flips);
       logits = logits.defined() ? logits + one : one;
       ++draws;
     }
     if (draws > 1) logits = logits / static_cast<double>(draws);
-    logits = logits.contiguous();
-    sum.Add(logits.const_data_ptr<float>());
+    add(logits.contiguous());
   }
+}
+
+void Predictor::Logits(const PreparedImage& image, std::span<const size_t> templates,
+                       const Sink& sink) {
+  const volume::WindowGrid grid = MakeGrid(image, network_.plan(), options_.step);
+  const int64_t classes = network_.plan().classes() + 1;
+  if (!OnDevice()) {
+    volume::WindowSum sum(grid, classes, pool_, sink);
+    return ForEachWindow(image, grid, templates, [&](const at::Tensor& logits) {
+      sum.Add(logits.cpu().const_data_ptr<float>());
+    });
+  }
+  const auto options = at::TensorOptions().dtype(at::kFloat).device(network_.device());
+  volume::DeviceWindowSum sum(
+      grid, classes, Stream(), [&](int64_t first, int64_t count, const float* planes) {
+        const at::Tensor view = at::from_blob(
+            const_cast<float*>(planes), {classes * count * image.size[0] * image.size[1]}, options);
+        sink(first, count, view.cpu().const_data_ptr<float>());
+      });
+  ForEachWindow(image, grid, templates,
+                [&](const at::Tensor& logits) { sum.Add(logits.const_data_ptr<float>()); });
 }
 
 SegmentedImage Predictor::Segment(const PreparedImage& image, const std::string& subject) {
@@ -263,12 +306,24 @@ SegmentedImage Predictor::Segment(const PreparedImage& image, const std::string&
     }
   }
   result.labels.assign(static_cast<size_t>(volume::Voxels(image.frame.whole)), 0);
-  volume::LabelExporter<uint8_t> exporter(ExportArgs(image, network_.plan()), result.labels.data(),
-                                          pool_);
-  const int64_t plane = image.size[0] * image.size[1];
-  Logits(image, templates, [&](int64_t first, int64_t count, const float* planes) {
-    exporter.Feed(first, count, planes, count * plane);
-  });
+  if (OnDevice()) {
+    const volume::WindowGrid grid = MakeGrid(image, network_.plan(), options_.step);
+    volume::DeviceLabelExporter exporter(ExportArgs(image, network_.plan()), result.labels.data(),
+                                         Stream());
+    volume::DeviceWindowSum sum(grid, network_.plan().classes() + 1, Stream(),
+                                [&](int64_t first, int64_t count, const float* planes) {
+                                  exporter.Feed(first, count, planes);
+                                });
+    ForEachWindow(image, grid, templates,
+                  [&](const at::Tensor& logits) { sum.Add(logits.const_data_ptr<float>()); });
+  } else {
+    volume::LabelExporter<uint8_t> exporter(ExportArgs(image, network_.plan()),
+                                            result.labels.data(), pool_);
+    const int64_t plane = image.size[0] * image.size[1];
+    Logits(image, templates, [&](int64_t first, int64_t count, const float* planes) {
+      exporter.Feed(first, count, planes, count * plane);
+    });
+  }
   if (options_.largest) {
     volume::KeepLargest(std::span(result.labels), image.frame.whole, volume::Connectivity::k26,
                         pool_);

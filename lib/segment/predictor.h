@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -14,6 +15,7 @@
 #include "segment/predict_options.h"
 #include "segment/template_bank.h"
 #include "segment/template_network.h"
+#include "volume/device_windows.h"
 
 namespace orchard::segment {
 
@@ -27,7 +29,8 @@ struct SegmentedImage {
 
 class Predictor {
  public:
-  // `network` and `bank` outlive the predictor. Throws UsageError where the network needs templates
+  // `network` and `bank` outlive the predictor. On a GPU windows are cut out, added up and turned
+  // into labels there, too. Throws UsageError where the network needs templates
   // and the bank has none.
   Predictor(const TemplateNetwork& network, const TemplateBank& bank,
             const InferenceOptions& options, uint64_t seed, ThreadPool& pool);
@@ -64,8 +67,16 @@ class Predictor {
   const Matches& Search(const PreparedImage& image, size_t bank_case);
   volume::Size3 SearchedStart(const PreparedImage& image, const volume::Size3& start,
                               size_t bank_case);
-  at::Tensor WindowLogits(const PreparedImage& image, const volume::Size3& start,
-                          std::span<const size_t> templates, int64_t flips);
+  // window [1, M, K, J, I], not flipped.
+  at::Tensor WindowLogits(const PreparedImage& image, const at::Tensor& window,
+                          const volume::Size3& start, std::span<const size_t> templates,
+                          int64_t flips);
+  // Calls `add` with the logits [1, K + 1, K, J, I] of every window of the grid, in order.
+  void ForEachWindow(const PreparedImage& image, const volume::WindowGrid& grid,
+                     std::span<const size_t> templates,
+                     const std::function<void(const at::Tensor&)>& add);
+  bool OnDevice() const;
+  volume::DeviceStream Stream() const;
 
   const TemplateNetwork& network_;
   const TemplateBank& bank_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "io/torch/tensors.h"
@@ -31,6 +32,9 @@ at::Tensor AsMap(const at::Tensor& tokens, const at::Tensor& like) {
   return tokens.view({like.size(0), like.size(2), like.size(3), like.size(4), tokens.size(2)})
       .permute({0, 4, 1, 2, 3});
 }
+
+// Attention computes in f32 whatever its inputs are.
+at::Tensor Wide(const at::Tensor& x) { return x.element_size() == 2 ? x.to(at::kFloat) : x; }
 
 std::string StageName(const std::string& encoder, size_t stage, int block) {
   return encoder + ".stages." + std::to_string(stage) + "." + std::to_string(block);
@@ -158,17 +162,32 @@ void TemplateNetwork::Save(const std::filesystem::path& safetensors) const {
   io::SaveTensors(safetensors, tensors);
 }
 
+void TemplateNetwork::MoveTo(c10::Device device) {
+  nn::Parameters moved;
+  for (nn::Parameter p : parameters_.all()) {
+    p.value = p.value.detach().to(device);
+    moved.Add(std::move(p));
+  }
+  parameters_ = std::move(moved);
+}
+
+at::Tensor TemplateNetwork::Rounded(const std::string& name) const {
+  return Get(name).to(compute_);
+}
+
 at::Tensor TemplateNetwork::Block(const at::Tensor& x, const std::string& name, const Size3& kernel,
                                   const Size3& stride) const {
   const std::vector<int64_t> strides = Kji(stride);
   const std::vector<int64_t> padding = {kernel[2] / 2, kernel[1] / 2, kernel[0] / 2};
-  const at::Tensor weight = Get(name + ".conv.weight").contiguous(at::MemoryFormat::ChannelsLast3d);
-  const at::Tensor y = at::conv3d(x, weight, Get(name + ".conv.bias"), strides, padding);
+  const at::Tensor weight =
+      Rounded(name + ".conv.weight").contiguous(at::MemoryFormat::ChannelsLast3d);
+  const at::Tensor y =
+      at::conv3d(x.to(compute_), weight, Rounded(name + ".conv.bias"), strides, padding);
   return InstanceNormLeakyRelu(y, Get(name + ".norm.weight"), Get(name + ".norm.bias"), kSlope);
 }
 
 at::Tensor TemplateNetwork::Linear(const at::Tensor& tokens, const std::string& name) const {
-  return at::linear(tokens, Get(name + ".weight"), Get(name + ".bias"));
+  return at::linear(tokens.to(compute_), Rounded(name + ".weight"), Rounded(name + ".bias"));
 }
 
 std::vector<at::Tensor> TemplateNetwork::Encode(const at::Tensor& input, const std::string& stem,
@@ -253,10 +272,11 @@ at::Tensor TemplateNetwork::Tau(int64_t level) const {
 }
 
 AttentionResult TemplateNetwork::Attend(size_t at, const at::Tensor& features,
-                                        const TemplateTokens& tokens) const {
+                                        const TemplateTokens& of_template) const {
   const int64_t level = levels_[at];
   const std::string name = "fuse." + std::to_string(level);
-  const at::Tensor q = Linear(AsTokens(features), name + ".q");
+  const at::Tensor q = Wide(Linear(AsTokens(features), name + ".q"));
+  const TemplateTokens tokens{Wide(of_template.k), Wide(of_template.v), of_template.mu};
   const at::Tensor tau = Tau(level), beta = Get(name + ".beta");
   switch (options_.attention) {
     case AttentionKind::kPrototype:
@@ -290,12 +310,13 @@ at::Tensor TemplateNetwork::Fuse(size_t at, const at::Tensor& features,
     const at::Tensor sigma = options_.mode == TemplateMode::kJoint
                                  ? own
                                  : at::cat({own.amax(2, true), a.similarity.narrow(2, 0, 1)}, 2);
-    met = at::cat({a.context, sigma}, 2);
+    met = at::cat({a.context, sigma}, 2).to(f.scalar_type());
     decoded.similarity_logits.push_back(Get(name + ".beta") * a.similarity);
     decoded.weight.push_back(a.weight);
   }
   if (options_.fuse == Fusion::kResidual) {
-    return AsMap(f + Get(name + ".gamma") * Linear(met, name + ".project"), features);
+    const at::Tensor sum = f + Get(name + ".gamma") * Linear(met, name + ".project");
+    return AsMap(sum.to(f.scalar_type()), features);
   }
   const at::Tensor y = AsMap(Linear(at::cat({f, met}, 2), name + ".project"), features);
   return InstanceNormLeakyRelu(y, Get(name + ".norm.weight"), Get(name + ".norm.bias"), kSlope);
@@ -314,14 +335,15 @@ Decoded TemplateNetwork::Decode(const std::vector<at::Tensor>& features,
     const std::string name = "decoder." + std::to_string(s);
     const std::vector<int64_t> stride = Kji(plan_.stages[s + 1].stride);
     const at::Tensor up = at::conv_transpose3d(
-        x, Get(name + ".up.weight").contiguous(at::MemoryFormat::ChannelsLast3d),
-        Get(name + ".up.bias"), stride);
+        x, Rounded(name + ".up.weight").contiguous(at::MemoryFormat::ChannelsLast3d),
+        Rounded(name + ".up.bias"), stride);
     x = at::cat({up, fused[s]}, 1);
     for (int block = 0; block < 2; ++block) {
       x = Block(x, name + "." + std::to_string(block), plan_.stages[s].kernel, {1, 1, 1});
     }
     if (s > 0 && !deep) continue;
-    decoded.logits.insert(decoded.logits.begin(), AsMap(Linear(AsTokens(x), name + ".head"), x));
+    decoded.logits.insert(decoded.logits.begin(),
+                          AsMap(Wide(Linear(AsTokens(x), name + ".head")), x));
   }
   return decoded;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -35,6 +36,14 @@ class TemplateNetwork {
   const std::vector<int64_t>& levels() const { return levels_; }
   const Plan& plan() const { return plan_; }
   const NetworkOptions& options() const { return options_; }
+
+  // Where it computes: weights move there, and what is given to the functions below must lie there.
+  // Before anything holds a parameter.
+  void MoveTo(c10::Device device);
+  c10::Device device() const { return parameters_.all().front().value.device(); }
+  // The type of convolutions and projections (f32 at first); f32 weights are rounded for each use.
+  // Norms, attention and what Decode returns stay f32 inside.
+  void SetComputeType(at::ScalarType compute) { compute_ = compute; }
 
   nn::Parameters& parameters() { return parameters_; }
   const nn::Parameters& parameters() const { return parameters_; }
@@ -70,6 +79,8 @@ class TemplateNetwork {
   at::Tensor Block(const at::Tensor& x, const std::string& name, const volume::Size3& kernel,
                    const volume::Size3& stride) const;
   at::Tensor Linear(const at::Tensor& tokens, const std::string& name) const;
+  // A parameter in the type of the computation.
+  at::Tensor Rounded(const std::string& name) const;
   std::vector<at::Tensor> Encode(const at::Tensor& x, const std::string& stem,
                                  const std::string& rest) const;
   at::Tensor TemplateInput(const at::Tensor& image, const at::Tensor& labels) const;
@@ -83,6 +94,7 @@ class TemplateNetwork {
   std::vector<int64_t> levels_;
   uint64_t seed_;
   nn::Parameters parameters_;
+  at::ScalarType compute_ = at::kFloat;
 };
 
 // Tokens of several templates as those of one: classes and means see them all.

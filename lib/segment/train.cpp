@@ -19,8 +19,12 @@
 #include "base/peak_memory.h"
 #include "base/signals.h"
 #include "io/torch/tensors.h"
+#include "nn/device.h"
 #include "run/progress.h"
 #include "run/trace.h"
+#include "segment/batch_loader.h"
+#include "segment/gradient_sum.h"
+#include "segment/mixed_precision.h"
 #include "segment/model_directory.h"
 #include "segment/predictor.h"
 #include "segment/segmentation_loss.h"
@@ -45,6 +49,21 @@ std::vector<nn::OptimizedTensor> Trained(const nn::Parameters& parameters,
   return tensors;
 }
 
+std::vector<at::Tensor> Values(const nn::Optimizer& optimizer) {
+  std::vector<at::Tensor> values;
+  for (const nn::OptimizedTensor& t : optimizer.tensors()) values.push_back(t.value);
+  return values;
+}
+
+TemplateNetwork MakeNetwork(const Plan& plan, const NetworkOptions& options,
+                            const TrainSetting& setting, at::ScalarType compute) {
+  TemplateNetwork network(plan, options, setting.seed);
+  network.MoveTo(setting.device);
+  network.SetComputeType(compute);
+  network.parameters().RequireGrad(true);
+  return network;
+}
+
 // The labels of a coarser decoder stage: those in the middle of its cells.
 at::Tensor Thin(const at::Tensor& labels, at::IntArrayRef cells) {
   at::Tensor thin = labels;
@@ -52,7 +71,8 @@ at::Tensor Thin(const at::Tensor& labels, at::IntArrayRef cells) {
     const auto axis = static_cast<int64_t>(a) + 1;
     const int64_t step = labels.size(axis) / cells[a];
     if (step == 1) continue;
-    thin = thin.index_select(axis, at::arange(cells[a], at::kLong) * step + step / 2);
+    const at::Tensor middles = at::arange(cells[a], labels.options().dtype(at::kLong));
+    thin = thin.index_select(axis, middles * step + step / 2);
   }
   return thin.contiguous();
 }
@@ -81,10 +101,15 @@ class Trainer {
         run_(run),
         trace_(run != nullptr ? run->trace() : no_trace_),
         pool_(setting.threads),
-        network_(plan, options.model, setting.seed),
+        compute_(ComputeType(options.run.amp, setting.device)),
+        network_(MakeNetwork(plan, options.model, setting, compute_)),
         optimizer_(Trained(network_.parameters(), options.optim), options.optim),
+        gradients_(ranks, Values(optimizer_), setting.device),
+        scale_(compute_),
         steps_(options.run.epochs * options.run.iterations) {
-    network_.parameters().RequireGrad(true);
+    if (scale_.active() && options.optim.clip == 0) {
+      throw UsageError("fp16 needs the norm of the gradient", "optim.clip", "set it above 0");
+    }
     LoadData(dataset);
     result_.parameters = network_.parameters().elements();
     result_.ranks = ranks.size();
@@ -95,10 +120,18 @@ class Trainer {
     Resume();
     const Sampler sampler(training_, plan_, options_.sampling, options_.augment, setting_.seed,
                           network_.uses_template());
+    BatchLoader batches(sampler, plan_,
+                        {.rank = ranks_.rank(),
+                         .ranks = ranks_.size(),
+                         .first = step_,
+                         .last = steps_,
+                         .threads = setting_.threads,
+                         .with_templates = network_.uses_template(),
+                         .device = setting_.device});
     run::Progress progress("train", steps_, "steps",
                            {.enabled = setting_.progress && run_ != nullptr, .start = step_});
     while (step_ < steps_) {
-      Step(sampler);
+      Step(batches);
       ++step_;
       StepDone(progress);
       progress.Advance();
@@ -137,43 +170,6 @@ class Trainer {
     return options_.optim.lr * rate;
   }
 
-  struct Batch {
-    at::Tensor image, labels, template_image, template_labels;
-  };
-
-  Batch DrawBatch(const Sampler& sampler) {
-    const int64_t batch = plan_.batch;
-    std::vector<Sample> samples(static_cast<size_t>(batch));
-    const int64_t first = (step_ * ranks_.size() + ranks_.rank()) * batch;
-    pool_.ForEach(batch, [&](int64_t n) {
-      samples[static_cast<size_t>(n)] = sampler.Draw(static_cast<uint64_t>(first + n));
-    });
-    const volume::Size3& p = plan_.patch;
-    const auto channels = static_cast<int64_t>(plan_.channels.size());
-    const std::array<int64_t, 5> image_shape = {batch, channels, p[2], p[1], p[0]};
-    const std::array<int64_t, 4> label_shape = {batch, p[2], p[1], p[0]};
-    Batch b;
-    b.image = at::empty(image_shape);
-    b.labels = at::empty(label_shape, at::kByte);
-    if (network_.uses_template()) {
-      b.template_image = at::empty_like(b.image);
-      b.template_labels = at::empty_like(b.labels);
-    }
-    const auto put = [](const Patch& patch, int64_t n, const at::Tensor& image,
-                        const at::Tensor& labels) {
-      std::copy(patch.image.begin(), patch.image.end(),
-                image.mutable_data_ptr<float>() + n * std::ssize(patch.image));
-      std::copy(patch.labels.begin(), patch.labels.end(),
-                labels.mutable_data_ptr<uint8_t>() + n * std::ssize(patch.labels));
-    };
-    for (int64_t n = 0; n < batch; ++n) {
-      const Sample& s = samples[static_cast<size_t>(n)];
-      put(s.target, n, b.image, b.labels);
-      if (network_.uses_template()) put(s.example, n, b.template_image, b.template_labels);
-    }
-    return b;
-  }
-
   // The loss of all decoder stages, halved from each to the next, the coarsest left out.
   at::Tensor DeepLoss(const Decoded& decoded, const at::Tensor& labels) {
     const LossWeights weights{options_.loss.ce, options_.loss.dice, plan_.dims == 2};
@@ -208,13 +204,13 @@ class Trainer {
     return sum / static_cast<double>(decoded.similarity_logits.size());
   }
 
-  void Step(const Sampler& sampler) {
+  void Step(BatchLoader& batches) {
     const auto span = trace_.Span("step");
     const double begin = SecondsNow(), cpu = CpuSeconds();
-    Batch batch;
+    SampleBatch batch;
     {
-      const auto draw = trace_.Span("samples");
-      batch = DrawBatch(sampler);
+      const auto wait = trace_.Span("samples");
+      batch = batches.Next();
     }
     result_.data_seconds += SecondsNow() - begin;
     optimizer_.ClearGradients();
@@ -235,9 +231,9 @@ class Trainer {
       throw DivergedError(std::isnan(value) ? "the loss is nan" : "the loss is infinite",
                           fmt::format("step {}", step_ + 1), "lower optim.lr, or warm up");
     }
-    loss.backward();
-    AverageGradients();
-    const auto norm = optimizer_.Step(Rate(), 1.0 / ranks_.size());
+    (scale_.active() ? loss * scale_.factor() : loss).backward();
+    gradients_.Run();
+    const auto norm = Update();
     tally_.loss += value;
     tally_.norm += norm.value_or(0);
     tally_.entropy.resize(decoded.weight.size());
@@ -250,23 +246,16 @@ class Trainer {
     result_.cpu_seconds += CpuSeconds() - cpu;
   }
 
-  // Sums over ranks, in rank order. Parameters that no rank has touched have no gradient anywhere.
-  void AverageGradients() {
-    if (ranks_.size() == 1) return;
-    std::vector<float> all;
-    for (const nn::OptimizedTensor& t : optimizer_.tensors()) {
-      const at::Tensor g =
-          t.value.grad().defined() ? t.value.grad().contiguous() : at::zeros_like(t.value);
-      all.insert(all.end(), g.const_data_ptr<float>(), g.const_data_ptr<float>() + g.numel());
-    }
-    ranks_.AllReduce(std::span<float>(all));
-    size_t at = 0;
-    for (const nn::OptimizedTensor& t : optimizer_.tensors()) {
-      const auto count = static_cast<size_t>(t.value.numel());
-      const at::Tensor sum = at::from_blob(all.data() + at, t.value.sizes(), at::kFloat).clone();
-      at::Tensor value = t.value;
-      value.mutable_grad() = sum;
-      at += count;
+  // The norm of the gradient. With fp16 a step whose gradients are not finite is left out, and the
+  // next one's loss is scaled less.
+  std::optional<double> Update() {
+    try {
+      const auto norm = optimizer_.Step(Rate(), 1 / (ranks_.size() * scale_.factor()));
+      scale_.Succeeded();
+      return norm;
+    } catch (const DivergedError&) {
+      if (!scale_.Shrink()) throw;
+      return std::nullopt;
     }
   }
 
@@ -314,6 +303,10 @@ class Trainer {
                {"cpu_s", result_.cpu_seconds},
                {"data_wait_s", result_.data_seconds},
                {"peak_memory_bytes", PeakMemoryBytes()}};
+    if (const auto bytes = nn::PeakAllocatedBytes(setting_.device)) {
+      metrics.emplace_back("device_peak_memory_bytes", *bytes);
+    }
+    if (scale_.active()) metrics.emplace_back("loss_scale", scale_.factor());
     if (!tally_.entropy.empty()) metrics.emplace_back("sim", tally_.sim / n);
     for (size_t at = 0; at < tally_.entropy.size(); ++at) {
       names.push_back(fmt::format("entropy_{}", network_.levels()[at]));
@@ -371,6 +364,7 @@ class Trainer {
     io::SaveTensors(directory / "optimizer.safetensors", optimizer_.ExportState());
     return {{"ranks", ranks_.size()},
             {"moving", moving_},
+            {"loss_scale", {scale_.factor(), scale_.good_steps()}},
             {"best", result_.best},
             {"loss", result_.loss},
             {"train_seconds", result_.train_seconds},
@@ -414,6 +408,7 @@ class Trainer {
     optimizer_.ImportState(
         io::ReadTensors(io::Checkpoint::Open(fs::path(path) / "optimizer.safetensors")));
     moving_ = state.at("moving");
+    scale_.Restore(state.at("loss_scale").at(0), state.at("loss_scale").at(1));
     result_.best = state.at("best");
     result_.loss = state.at("loss");
     result_.train_seconds = state.at("train_seconds");
@@ -448,8 +443,11 @@ class Trainer {
   ThreadPool pool_;
   std::vector<PreparedCase> training_, validation_;
   TemplateBank bank_;
+  at::ScalarType compute_;
   TemplateNetwork network_;
   nn::Optimizer optimizer_;
+  GradientSum gradients_;
+  LossScale scale_;
   int64_t steps_, step_ = 0;
   double moving_ = -1;
   Tally tally_;

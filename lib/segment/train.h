@@ -1,6 +1,8 @@
 // Training a network on pairs of image and labelled example, with exact resume.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <string>
 
@@ -17,16 +19,17 @@ struct TrainSetting {
   uint64_t seed = 0;
   int threads = 1;
   bool progress = true;
+  c10::Device device{c10::kCPU};
 };
 
 // Which cases train and which validate.
 Split ChooseSplit(const TrainDataOptions& options, const Dataset& dataset, uint64_t seed);
 
 // Every rank calls this with the same options; each draws its own part of a step's samples, and
-// gradients are averaged in rank order. `run` on rank 0 only: metrics.jsonl, checkpoints, `best`
-// and `final` (see docs/formats.md). A run that was interrupted continues to the same bits on as
-// many ranks. Throws InterruptedError after a stop, DivergedError when a loss is not finite, and
-// what data and network throw.
+// gradients are averaged (in rank order, but with NCCL). `run` on rank 0 only: metrics.jsonl,
+// checkpoints, `best` and `final` (see docs/formats.md). A run that was interrupted continues to
+// the same bits on as many ranks. Throws InterruptedError after a stop, DivergedError when a loss
+// is not finite, and what data and network throw.
 SegmentTrainResult TrainSegmentation(const SegmentTrainOptions& options,
                                      const TrainSetting& setting, const Dataset& dataset,
                                      const Plan& plan, comm::Communicator& ranks, run::RunDir* run);

@@ -7,6 +7,7 @@
 
 #include "cli/fields.h"
 #include "nn/optimizer.h"
+#include "segment/amp.h"
 #include "segment/augment.h"
 #include "segment/network_options.h"
 #include "segment/predict_options.h"
@@ -56,6 +57,7 @@ struct TrainRunOptions {
   int64_t bank = 64;
   int64_t log_every = 10;
   int64_t ranks = 0;
+  Amp amp = Amp::kAuto;
   bool trace = false;
 
   void Fields(cli::FieldVisitor& f) {
@@ -73,6 +75,7 @@ struct TrainRunOptions {
     f("log_every", log_every, "steps between lines of metrics", cli::AtLeast(1));
     f("ranks", ranks, "ranks to simulate in this process (0: what mpirun or srun started, or one)",
       cli::AtLeast(0));
+    f("amp", amp, kAmpHelp);
     f("trace", trace, "write trace.json");
   }
 };

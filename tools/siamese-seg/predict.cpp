@@ -8,10 +8,12 @@
 
 #include "base/error.h"
 #include "base/logging.h"
+#include "segment/mixed_precision.h"
 #include "segment/model_directory.h"
 #include "segment/predict_cases.h"
 #include "segment/predictor.h"
 #include "siamese-seg/describe.h"
+#include "siamese-seg/device.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {
@@ -133,9 +135,7 @@ std::optional<std::function<uint8_t(float)>> VoxelwiseModel(const std::string& n
 
 int RunPredict(const segment::PredictOptions& options, const cli::Context& context) {
   if (!context.common.out) throw UsageError("a folder for the results is needed", "--out");
-  if (context.common.device != "auto" && context.common.device != "cpu") {
-    throw UsageError("siamese-seg computes on the CPU only, so far", "--device");
-  }
+  const c10::Device device = DeviceFor(context);
   at::set_num_threads(context.common.Threads());
   ThreadPool pool(context.common.Threads());
   const segment::PredictFlags flags = {.out = *context.common.out,
@@ -151,6 +151,8 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
                   labels, context);
   }
   segment::SegmentationModel model = segment::ReadModelDirectory(options.model);
+  model.network->MoveTo(device);
+  model.network->SetComputeType(segment::ComputeType(options.amp, device));
   const segment::Plan& plan = model.network->plan();
   segment::InferenceOptions infer = options.infer;
   if (!options.user_templates.empty()) {

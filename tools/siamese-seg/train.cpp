@@ -11,18 +11,21 @@
 #include "base/signals.h"
 #include "comm/launch.h"
 #include "segment/planner.h"
+#include "siamese-seg/device.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {
 namespace {
 
-run::RunInfo MakeRunInfo(const segment::SegmentTrainOptions& options, const cli::Context& context) {
+run::RunInfo MakeRunInfo(const segment::SegmentTrainOptions& options, const cli::Context& context,
+                         c10::Device device) {
   run::RunInfo info;
   info.program = context.program;
   info.command = context.command;
   info.arguments = context.arguments;
   info.config_toml = context.config_toml;
   info.threads = context.common.Threads();
+  info.device = device.str();
   info.trace = options.run.trace;
   return info;
 }
@@ -65,9 +68,7 @@ int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& co
   if (!context.common.dry_run && !context.common.out) {
     throw UsageError("a run directory is needed", "--out", "name one, e.g. --out runs/hippocampus");
   }
-  if (context.common.device != "auto" && context.common.device != "cpu") {
-    throw UsageError("siamese-seg trains on the CPU only, so far", "--device");
-  }
+  const c10::Device device = DeviceFor(context);
   const segment::Dataset dataset = segment::FindDataset(options.data.path);
   for (const std::string& warning : dataset.warnings) LogWarning(warning);
   const segment::Plan plan = PlanFor(options, dataset, context);
@@ -81,7 +82,8 @@ int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& co
   const segment::TrainSetting setting = {
       .seed = static_cast<uint64_t>(context.common.seed),
       .threads = context.common.Threads(),
-      .progress = !context.common.no_progress && !context.common.quiet};
+      .progress = !context.common.no_progress && !context.common.quiet,
+      .device = device};
   const StopSignals signals;
   segment::SegmentTrainResult result;
   bool speaks = false;  // rank 0 of an MPI job, or the only one
@@ -91,7 +93,7 @@ int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& co
       return;
     }
     speaks = true;
-    run::RunDir directory(*context.common.out, MakeRunInfo(options, context),
+    run::RunDir directory(*context.common.out, MakeRunInfo(options, context, device),
                           run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&] {
       result = segment::TrainSegmentation(options, setting, dataset, plan, ranks, &directory);
