@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "comm/communicator.h"
+#include "comm/stream_communicator.h"
 #include "sync/algorithm_options.h"
 #include "sync/arena.h"
 #include "sync/device.h"
@@ -44,6 +44,12 @@ template <class T>
 class Algorithm {
  public:
   virtual ~Algorithm() = default;
+
+  // Lets messages go straight from the device's memory by `ranks`, a communicator beside the stream
+  // of its kernels that outlives the algorithm. Before anything else,
+  // and only where CanSendFromDevice(): where messages are neither narrow nor the host's work.
+  virtual bool CanSendFromDevice() const { return false; }
+  virtual void SendFromDevice(comm::StreamCommunicator& /*ranks*/) {}
 
   // Before the first step, with the model that all ranks begin with.
   virtual void Begin(std::span<const T> /*values*/) {}

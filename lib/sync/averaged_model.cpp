@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "sync/drift_sums.h"
+#include "sync/device.h"
 
 namespace orchard::sync {
 namespace {
@@ -58,7 +58,8 @@ AveragedModel Average(Replica& replica, const Algorithm<float>* algorithm,
     return averaged;
   }
   averaged.values = MeanOf(own, ranks);
-  const DriftSums sums = SumDrift(std::ssize(own), own.data(), averaged.values.data());
+  const DriftSums sums =
+      SumDrift(replica.device(), std::ssize(own), own.data(), averaged.values.data());
   std::array<double, 1> apart = {sums.apart};
   ranks.AllReduce(std::span<double>(apart));
   averaged.drift = sums.norm > 0 ? std::sqrt(apart[0] / ranks.size() / sums.norm) : 0;

@@ -53,8 +53,8 @@ class CommonSupportCompressor : public Compressor<T> {
 template <class T>
 class TopKCompressor : public Compressor<T> {
  public:
-  TopKCompressor(const ArenaLayout& layout, double ratio)
-      : top_(layout, ratio), mean_(layout.size()) {}
+  TopKCompressor(const ArenaLayout& layout, double ratio, const Device& device)
+      : top_(layout, ratio, device), mean_(layout.size()) {}
 
   void Exchange(int64_t, std::span<T> residual, T scale, std::span<T> target,
                 comm::Communicator& ranks) override {
@@ -213,7 +213,7 @@ class Int8Compressor : public CodedCompressor<T> {
 template <class T>
 std::unique_ptr<Compressor<T>> MakeCompressor(CompressorKind kind, const ArenaLayout& layout,
                                               const SelectorOptions& options, uint64_t seed,
-                                              std::string_view stream) {
+                                              std::string_view stream, const Device& device) {
   using Common = CommonSupportCompressor<T>;
   switch (kind) {
     case CompressorKind::kNone:
@@ -228,7 +228,7 @@ std::unique_ptr<Compressor<T>> MakeCompressor(CompressorKind kind, const ArenaLa
     case CompressorKind::kGrbs:
       return std::make_unique<Common>(layout, options, seed, stream);
     case CompressorKind::kTopK:
-      return std::make_unique<TopKCompressor<T>>(layout, options.ratio);
+      return std::make_unique<TopKCompressor<T>>(layout, options.ratio, device);
     case CompressorKind::kSign:
       return std::make_unique<SignCompressor<T>>(layout);
     case CompressorKind::kInt8:
@@ -239,9 +239,9 @@ std::unique_ptr<Compressor<T>> MakeCompressor(CompressorKind kind, const ArenaLa
 
 template std::unique_ptr<Compressor<float>> MakeCompressor(CompressorKind, const ArenaLayout&,
                                                            const SelectorOptions&, uint64_t,
-                                                           std::string_view);
+                                                           std::string_view, const Device&);
 template std::unique_ptr<Compressor<double>> MakeCompressor(CompressorKind, const ArenaLayout&,
                                                             const SelectorOptions&, uint64_t,
-                                                            std::string_view);
+                                                            std::string_view, const Device&);
 
 }  // namespace orchard::sync

@@ -17,6 +17,7 @@
 #include "comm/communicator.h"
 #include "sync/arena.h"
 #include "sync/block_selector.h"
+#include "sync/device.h"
 #include "sync/message.h"
 #include "sync/ratio_stages.h"
 
@@ -48,11 +49,13 @@ class Compressor {
 };
 
 // `options` matter to grbs; its ratio to random-k and top-k, too. `stream` keeps the draws of
-// different compressors apart. `layout` must outlive the result.
+// different compressors apart. `layout` and `device`, which selects for top-k, must outlive the
+// result.
 template <class T>
 std::unique_ptr<Compressor<T>> MakeCompressor(CompressorKind kind, const ArenaLayout& layout,
                                               const SelectorOptions& options, uint64_t seed,
-                                              std::string_view stream);
+                                              std::string_view stream,
+                                              const Device& device = Device::Cpu());
 
 // The same with a ratio that changes over the run. draws_before(t) says how many draws the steps
 // before step t make.
@@ -60,6 +63,6 @@ template <class T>
 std::unique_ptr<Compressor<T>> MakeStagedCompressor(
     CompressorKind kind, const ArenaLayout& layout, const SelectorOptions& options, uint64_t seed,
     std::string_view stream, const RatioStages& stages,
-    const std::function<int64_t(int64_t)>& draws_before);
+    const std::function<int64_t(int64_t)>& draws_before, const Device& device = Device::Cpu());
 
 }  // namespace orchard::sync

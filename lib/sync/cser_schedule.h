@@ -18,10 +18,12 @@ class CserSchedule {
       : alternating_(alternating),
         interval_(s.resolved.interval),
         momentum_sync_(s.algorithm.momentum_sync),
-        c1_(MakeStagedCompressor<T>(s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1",
-                                    s.stages, [&](int64_t t) { return (t - 1) / interval_; })),
-        c2_(MakeStagedCompressor<T>(s.resolved.c2, s.layout, s.resolved.c2_selector, s.seed, "C2",
-                                    s.stages, [&](int64_t t) { return StepDraw(t); })) {}
+        c1_(MakeStagedCompressor<T>(
+            s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1", s.stages,
+            [&](int64_t t) { return (t - 1) / interval_; }, s.device)),
+        c2_(MakeStagedCompressor<T>(
+            s.resolved.c2, s.layout, s.resolved.c2_selector, s.seed, "C2", s.stages,
+            [&](int64_t t) { return StepDraw(t); }, s.device)) {}
 
   bool IsReset(int64_t step) const { return step % interval_ == 0; }
   int64_t ResetDraw(int64_t step) const { return step / interval_ - 1; }

@@ -29,8 +29,8 @@ class Dgc : public Algorithm<T> {
         momentum_(s.layout.size()),
         accumulated_(s.layout.size()),
         mean_(s.layout.size()) {
-    for (const double ratio : kWarmupRatios) top_.try_emplace(ratio, layout_, ratio);
-    top_.try_emplace(ratio_, layout_, ratio_);
+    for (const double ratio : kWarmupRatios) top_.try_emplace(ratio, layout_, ratio, s.device);
+    top_.try_emplace(ratio_, layout_, ratio_, s.device);
   }
 
   void Step(const StepInput<T>& in) override {

@@ -16,8 +16,8 @@ class Ef21 : public Algorithm<T> {
   explicit Ef21(const AlgorithmSetting& s)
       : options_(s.algorithm),
         weight_(static_cast<T>(s.compress.ef21_momentum)),
-        compressor_(
-            MakeCompressor<T>(s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1")),
+        compressor_(MakeCompressor<T>(s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1",
+                                      s.device)),
         estimate_(s.layout.size()),
         own_(s.layout.size()),
         mean_(s.layout.size()),

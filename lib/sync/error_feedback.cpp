@@ -17,8 +17,9 @@ class ErrorFeedbackSgd : public FusedAlgorithm<T> {
  public:
   explicit ErrorFeedbackSgd(const AlgorithmSetting& s)
       : FusedAlgorithm<T>(s, 0),
-        compressor_(MakeStagedCompressor<T>(s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed,
-                                            "C1", s.stages, [](int64_t t) { return t - 1; })),
+        compressor_(MakeStagedCompressor<T>(
+            s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1", s.stages,
+            [](int64_t t) { return t - 1; }, s.device)),
         decay_momentum_(s.layout.size(), s.device.arenas()),
         error_(s.layout.size(), s.device.arenas()) {}
 
@@ -55,8 +56,9 @@ template <class T>
 class GeneralErrorFeedback : public Algorithm<T> {
  public:
   explicit GeneralErrorFeedback(const AlgorithmSetting& s)
-      : compressor_(MakeStagedCompressor<T>(s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed,
-                                            "C1", s.stages, [](int64_t t) { return t - 1; })),
+      : compressor_(MakeStagedCompressor<T>(
+            s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1", s.stages,
+            [](int64_t t) { return t - 1; }, s.device)),
         optimizer_(s.algorithm, s.layout),
         decay_momentum_(s.layout.size()),
         error_(s.layout.size()),

@@ -39,10 +39,11 @@ Philox2 KeyOf(uint64_t seed, int rank, const char* purpose) {
 
 template <class T>
 template <class Half>
-void Exchange<T>::StartHalf(std::vector<Half>& codes) {
+void Exchange<T>::StartHalf(std::pmr::vector<Half>& codes) {
   codes.resize(values_.size());
   residual_.assign(values_.begin(), values_.end());
-  EncodeHalf<T, Half>({std::ssize(residual_), residual_.data(), codes.data()});
+  EncodeHalf<T, Half>(*device_, {std::ssize(residual_), residual_.data(), codes.data()});
+  device_->Wait();
   sum_.resize(
       static_cast<size_t>(ChunkOf(std::ssize(codes), ranks_->size(), ranks_->rank()).size()));
   const comm::ConstBuffer in{std::span<const Half>(codes)};
@@ -56,10 +57,11 @@ void Exchange<T>::StartHalf(std::vector<Half>& codes) {
 
 template <class T>
 template <class Half>
-void Exchange<T>::ContinueHalf(std::vector<Half>& codes) {
+void Exchange<T>::ContinueHalf(std::pmr::vector<Half>& codes) {
   const Range own = ChunkOf(std::ssize(codes), ranks_->size(), ranks_->rank());
   rest_.assign(sum_.begin(), sum_.end());
-  EncodeHalf<T, Half>({own.size(), rest_.data(), codes.data() + own.begin});
+  EncodeHalf<T, Half>(*device_, {own.size(), rest_.data(), codes.data() + own.begin});
+  device_->Wait();
   Axpy<T>(1, rest_.data(), residual_.data() + own.begin, own.size());
   const std::span<Half> all(codes);
   const auto mine = all.subspan(static_cast<size_t>(own.begin), static_cast<size_t>(own.size()));
@@ -88,8 +90,10 @@ void Exchange<T>::StartInt8() {
     args.stream = stream_;
     return args;
   };
-  ForEachChunk(count, n,
-               [&](Range chunk, int64_t block) { FindExponents(chunk_args(chunk, block)); });
+  ForEachChunk(count, n, [&](Range chunk, int64_t block) {
+    FindExponents(*device_, chunk_args(chunk, block));
+  });
+  device_->Wait();
   // All ranks use the largest unit of a block: then codes can be added.
   std::vector<int8_t> units(units_.size() * static_cast<size_t>(n));
   const std::vector<int64_t> counts(static_cast<size_t>(n), std::ssize(units_));
@@ -99,7 +103,9 @@ void Exchange<T>::StartInt8() {
     int8_t& unit = units_[i % units_.size()];
     unit = std::max(unit, units[i]);
   }
-  ForEachChunk(count, n, [&](Range chunk, int64_t block) { EncodeInt8(chunk_args(chunk, block)); });
+  ForEachChunk(count, n,
+               [&](Range chunk, int64_t block) { EncodeInt8(*device_, chunk_args(chunk, block)); });
+  device_->Wait();
   sum_.resize(static_cast<size_t>(ChunkOf(count, n, ranks_->rank()).size()));
   const comm::ConstBuffer in{std::span<const int8_t>(int8_)};
   const std::span<float> out(sum_);
@@ -137,8 +143,9 @@ void Exchange<T>::ContinueInt8() {
   args.key = KeyOf(setting_.seed, rank, "wire.sum");
   args.first = static_cast<uint64_t>(own.begin);
   args.stream = stream_;
-  FindExponents(args);
-  EncodeInt8(args);
+  FindExponents(*device_, args);
+  EncodeInt8(*device_, args);
+  device_->Wait();
   Axpy<T>(1, rest_.data(), residual_.data() + own.begin, own.size());
   all_.resize(static_cast<size_t>(std::accumulate(counts.begin(), counts.end(), int64_t{0})));
   const std::span<const std::byte> mine(own_);
@@ -159,9 +166,10 @@ void Exchange<T>::FinishInt8() {
     args.values = values_.data() + chunk.begin;
     args.exponents = at;
     args.codes = at + WireBlocks(chunk.size());
-    DecodeInt8(args);
+    DecodeInt8(*device_, args);
     at = args.codes + chunk.size();
   });
+  device_->Wait();
 }
 
 template <class T>

@@ -10,12 +10,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
 #include "base/half.h"
 #include "cli/fields.h"
 #include "comm/communicator.h"
+#include "sync/device.h"
 #include "sync/message.h"
 
 namespace orchard::sync {
@@ -38,8 +40,20 @@ struct WireSetting {
 template <class T>
 class Exchange {
  public:
+  //   device  where narrow messages are rounded; it must outlive the exchange
+  explicit Exchange(const Device& device = Device::Cpu())
+      : device_(&device),
+        residual_(&device.messages()),
+        bf16_(&device.messages()),
+        fp16_(&device.messages()),
+        int8_(&device.messages()),
+        units_(&device.messages()),
+        rest_(&device.messages()),
+        own_(&device.messages()),
+        all_(&device.messages()) {}
+
   // Starts the sum of `values` over ranks, which must live until Finish. Ranks start their
-  // exchanges in the same order.
+  // exchanges in the same order. Narrow messages must be done, and in memory that the host reads.
   //   stream  no other exchange with the same seed has it
   void Start(std::span<T> values, comm::Communicator& ranks, const WireSetting& setting,
              uint64_t stream);
@@ -53,25 +67,26 @@ class Exchange {
 
  private:
   template <class Half>
-  void StartHalf(std::vector<Half>& codes);
+  void StartHalf(std::pmr::vector<Half>& codes);
   template <class Half>
-  void ContinueHalf(std::vector<Half>& codes);
+  void ContinueHalf(std::pmr::vector<Half>& codes);
   void StartInt8();
   void ContinueInt8();
   void FinishInt8();
 
+  const Device* device_;
   comm::Communicator* ranks_ = nullptr;
   WireSetting setting_;
   uint64_t stream_ = 0;
   std::span<T> values_;
-  std::vector<T> residual_;
-  std::vector<BFloat16> bf16_;
-  std::vector<Float16> fp16_;
-  std::vector<int8_t> int8_;
-  std::vector<int8_t> units_;         // exponents of the blocks
-  std::vector<float> sum_;            // of this rank's chunk
-  std::vector<T> rest_;               // what rounding it leaves out
-  std::vector<std::byte> own_, all_;  // int8: what is handed back
+  std::pmr::vector<T> residual_;
+  std::pmr::vector<BFloat16> bf16_;
+  std::pmr::vector<Float16> fp16_;
+  std::pmr::vector<int8_t> int8_;
+  std::pmr::vector<int8_t> units_;         // exponents of the blocks
+  std::vector<float> sum_;                 // of this rank's chunk
+  std::pmr::vector<T> rest_;               // what rounding it leaves out
+  std::pmr::vector<std::byte> own_, all_;  // int8: what is handed back
   comm::Handle handle_;
 };
 

@@ -56,7 +56,7 @@ int64_t FusedAlgorithm<T>::SlotEnd(size_t slot) const {
 template <class T>
 auto FusedAlgorithm<T>::MakeBucket(const Parts& parts, size_t first_slot, size_t end_slot) const
     -> Bucket {
-  Bucket b(&device_.messages());
+  Bucket b(device_, device_ranks_ != nullptr ? &device_.device_messages() : &device_.messages());
   b.first_slot = first_slot;
   b.end_slot = end_slot;
   b.region = {first_slot == 0 ? 0 : layout_.slots()[first_slot].offset, SlotEnd(end_slot - 1)};
@@ -112,6 +112,8 @@ void FusedAlgorithm<T>::Start(const StepInput<T>& in) {
   }
   const bool worth = delay_ > 0 || buckets_.size() > 1 || late >= kWorthAThread;
   async_ = wire_.async && worth && in.ranks.size() > 1;
+  // Beside the kernels' stream a message costs no thread.
+  if (device_ranks_ != nullptr) async_ = true;
 }
 
 template <class T>
@@ -141,17 +143,22 @@ template <class T>
 void FusedAlgorithm<T>::Send(Bucket& b, size_t number) {
   if (optimizer_.NeedsWholeTensors()) device_.Wait();  // its norms are the host's
   for (size_t slot = b.first_slot; slot < b.end_slot; ++slot) Prepare(slot);
-  if (!SendsInPlace()) b.wire.resize(static_cast<size_t>(CountOf(b.parts)));
-  b.message = b.wire;
+  if (!SendsInPlace()) b.wire.Resize(static_cast<size_t>(CountOf(b.parts)));
+  b.message = b.wire.span();
   Run(b.early, b.wire.data());
   Load(b);
   if (b.message.empty()) return;
-  device_.Wait();
-  if (delay_ > 0) b.snapshot.assign(b.message.begin(), b.message.end());
+  if (delay_ > 0) {
+    b.snapshot.Resize(b.message.size());
+    device_.Copy(b.snapshot.data(), b.message.data(), b.message.size_bytes());
+  }
+  if (device_ranks_ == nullptr) device_.Wait();  // the host sends
   const auto stream = static_cast<uint64_t>(input_->step) * kBucketsPerStep + number;
   WireSetting setting = wire_;
   setting.async = async_;
-  b.exchange.Start(b.message, input_->ranks, setting, stream);
+  comm::Communicator& ranks =
+      device_ranks_ != nullptr ? static_cast<comm::Communicator&>(*device_ranks_) : input_->ranks;
+  b.exchange.Start(b.message, ranks, setting, stream);
 }
 
 template <class T>
@@ -180,6 +187,7 @@ void FusedAlgorithm<T>::Finish() {
   const T mean = T{1} / static_cast<T>(input_->ranks.size());
   while (std::ssize(flights_) > delay_) {
     Settle(flights_.front());
+    if (device_ranks_ != nullptr) device_ranks_->Synchronize();
     for (Bucket& b : flights_.front()) {
       if (b.message.empty()) continue;
       Apply(b, mean);
@@ -210,9 +218,9 @@ void FusedAlgorithm<T>::ResumeAt(int64_t steps) {
     std::vector<Bucket> buckets = Cut(PartsOf(t));
     for (Bucket& b : buckets) {
       const auto size = static_cast<size_t>(CountOf(b.parts));
-      b.wire.resize(size);
-      b.message = b.wire;
-      b.snapshot.resize(size);
+      b.wire.Resize(size);
+      b.message = b.wire.span();
+      b.snapshot.Resize(size);
       if (wire_.format != WireFormat::kFull) b.residual.resize(size);
       b.arrived = true;
     }
@@ -228,6 +236,8 @@ std::vector<StateBuffer<T>> FusedAlgorithm<T>::State() {
   flight_names_.clear();
   for (size_t f = 0; f < flights_.size(); ++f) {
     Settle(flights_[f]);
+    if (device_ranks_ != nullptr) device_ranks_->Synchronize();
+    device_.Wait();
     for (size_t i = 0; i < flights_[f].size(); ++i) {
       Bucket& b = flights_[f][i];
       const auto add = [&](const char* what, std::span<T> values) {
@@ -236,7 +246,7 @@ std::vector<StateBuffer<T>> FusedAlgorithm<T>::State() {
       };
       if (b.message.empty()) continue;
       add("sum", b.message);
-      add("snapshot", b.snapshot);
+      add("snapshot", b.snapshot.span());
       if (!b.residual.empty()) add("residual", b.residual);
     }
   }

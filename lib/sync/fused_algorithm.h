@@ -21,6 +21,7 @@
 #include "sync/exchange.h"
 #include "sync/local_optimizer.h"
 #include "sync/make_algorithm.h"
+#include "sync/message_buffer.h"
 #include "sync/pieces.h"
 
 namespace orchard::sync {
@@ -30,6 +31,11 @@ class FusedAlgorithm : public Algorithm<T> {
  public:
   void Step(const StepInput<T>& input) final;
   bool Streams() const final { return true; }
+  // A narrow message is summed in f32 between ranks, which is the host's work.
+  bool CanSendFromDevice() const final {
+    return !device_.is_cpu() && wire_.format == WireFormat::kFull;
+  }
+  void SendFromDevice(comm::StreamCommunicator& ranks) final { device_ranks_ = &ranks; }
   void Start(const StepInput<T>& input) final;
   void Ready(size_t slot) final;
   void Finish() final;
@@ -45,22 +51,25 @@ class FusedAlgorithm : public Algorithm<T> {
 
   using PieceList = std::pmr::vector<Piece>;
   struct Bucket {
-    explicit Bucket(std::pmr::memory_resource* memory)
-        : early(memory),
-          late(memory),
-          moves{PieceList(memory), PieceList(memory), PieceList(memory)},
-          wire(memory),
-          snapshot(memory),
-          residual(memory) {}
+    //   messages  where what is sent lies
+    Bucket(const Device& device, std::pmr::memory_resource* messages)
+        : early(&device.messages()),
+          late(&device.messages()),
+          moves{PieceList(&device.messages()), PieceList(&device.messages()),
+                PieceList(&device.messages())},
+          wire(messages),
+          snapshot(messages),
+          exchange(device),
+          residual(&device.messages()) {}
 
     Range region;                         // of the arena
     size_t first_slot = 0, end_slot = 0;  // tensors of the region
     Parts parts;                          // within it
     PieceList early, late;                // what is sent, or must be known for it; the rest
     std::array<PieceList, kParts> moves;  // each part, with places in the message
-    std::pmr::vector<T> wire;             // [part 0 | part 1 | part 2]
+    MessageBuffer<T> wire;                // [part 0 | part 1 | part 2]
     std::span<T> message;                 // what is sent: `wire`, unless Load says otherwise
-    std::pmr::vector<T> snapshot;         // of the message, while it is on its way (with a delay)
+    MessageBuffer<T> snapshot;            // of the message, while it is on its way (with a delay)
     Exchange<T> exchange;
     std::pmr::vector<T> residual;  // after the exchange; empty for full messages
     bool arrived = false;
@@ -108,6 +117,7 @@ class FusedAlgorithm : public Algorithm<T> {
 
   WireSetting wire_;
   int64_t bucket_bytes_, delay_;
+  comm::StreamCommunicator* device_ranks_ = nullptr;
   std::optional<StepInput<T>> input_;  // of the step under way
   std::vector<Bucket> buckets_;        // of it
   std::vector<bool> ready_;            // per slot

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -27,6 +28,20 @@ JobRanks::JobRanks(comm::Communicator& world, int64_t per_node)
   nodes_ = std::make_unique<NodeCommunicator>(*node_, *across_);
   timed_ = std::make_unique<TimedCommunicator>(*nodes_);
   node_timed_ = std::make_unique<TimedCommunicator>(*node_);
+}
+
+comm::StreamCommunicator& JobRanks::AddDeviceRanks(
+    std::unique_ptr<comm::StreamCommunicator> ranks) {
+  device_ = std::move(ranks);
+  device_timed_ = std::make_unique<TimedCommunicator>(*device_);
+  return *device_timed_;
+}
+
+comm::Traffic JobRanks::traffic() const {
+  comm::Traffic traffic = timed_->inner().traffic();
+  if (device_ == nullptr) return traffic;
+  const comm::Traffic more = device_->traffic();
+  return {traffic.calls + more.calls, traffic.sent + more.sent, traffic.received + more.received};
 }
 
 void JobRanks::RequireSame(const std::string& text) {

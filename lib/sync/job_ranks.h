@@ -32,6 +32,9 @@ class JobRanks {
   // Of all ranks; its bytes are not those of training.
   comm::Communicator& control() { return *control_; }
 
+  // Of the same ranks, for the memory of a device. Its time and bytes count with the algorithm's.
+  comm::StreamCommunicator& AddDeviceRanks(std::unique_ptr<comm::StreamCommunicator> ranks);
+
   // Throws PeerError, naming a rank, unless all give the same text. A collective call.
   void RequireSame(const std::string& text);
   // Rank 0's text, on every rank.
@@ -41,16 +44,20 @@ class JobRanks {
   void AverageInNode(std::span<float> gradient);
 
   // Seconds this rank has spent in collectives of training, waiting for others included.
-  double seconds() const { return timed_->seconds() + (node_timed_ ? node_timed_->seconds() : 0); }
+  double seconds() const {
+    return timed_->seconds() + (node_timed_ ? node_timed_->seconds() : 0) +
+           (device_timed_ ? device_timed_->seconds() : 0);
+  }
   // Bytes of training: between the algorithm's ranks, and within the node.
-  comm::Traffic traffic() const { return timed_->inner().traffic(); }
+  comm::Traffic traffic() const;
   int64_t sent_in_node() const { return node_ ? node_->traffic().sent : 0; }
 
  private:
   comm::Communicator& world_;
   std::unique_ptr<comm::Communicator> control_, node_, across_;
+  std::unique_ptr<comm::StreamCommunicator> device_;
   std::unique_ptr<NodeCommunicator> nodes_;
-  std::unique_ptr<TimedCommunicator> timed_, node_timed_;
+  std::unique_ptr<TimedCommunicator> timed_, node_timed_, device_timed_;
 };
 
 // Collective time of single steps, and how much of it is waiting: the rank that came last to a

@@ -18,9 +18,9 @@ template <class T>
 struct QsparseState {
   explicit QsparseState(const AlgorithmSetting& s)
       : interval(s.resolved.interval),
-        compressor(MakeStagedCompressor<T>(s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed,
-                                           "C1", s.stages,
-                                           [&](int64_t t) { return (t - 1) / interval; })),
+        compressor(MakeStagedCompressor<T>(
+            s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1", s.stages,
+            [&](int64_t t) { return (t - 1) / interval; }, s.device)),
         error(s.layout.size(), s.device.arenas()),
         synchronised(s.layout.size(), s.device.arenas()) {}
 

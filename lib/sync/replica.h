@@ -31,6 +31,7 @@ class Replica {
   explicit Replica(std::unique_ptr<nn::ImageNetwork> network, const Device& device = Device::Cpu());
   ~Replica();
 
+  const Device& device() const { return device_; }
   const ArenaLayout& layout() const { return layout_; }
   std::span<float> values() { return values_.span(); }
   std::span<float> gradient() { return gradient_.span(); }

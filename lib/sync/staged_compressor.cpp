@@ -39,11 +39,12 @@ template <class T>
 std::unique_ptr<Compressor<T>> MakeStagedCompressor(
     CompressorKind kind, const ArenaLayout& layout, const SelectorOptions& options, uint64_t seed,
     std::string_view stream, const RatioStages& stages,
-    const std::function<int64_t(int64_t)>& draws_before) {
+    const std::function<int64_t(int64_t)>& draws_before, const Device& device) {
   const bool fixed = kind == CompressorKind::kNone || kind == CompressorKind::kIdentity;
-  if (stages.empty() || fixed) return MakeCompressor<T>(kind, layout, options, seed, stream);
+  if (stages.empty() || fixed)
+    return MakeCompressor<T>(kind, layout, options, seed, stream, device);
   std::vector<typename StagedCompressor<T>::Stage> made;
-  made.emplace_back(0, MakeCompressor<T>(kind, layout, options, seed, stream));
+  made.emplace_back(0, MakeCompressor<T>(kind, layout, options, seed, stream, device));
   // Blocks keep their size; no more of them are left out than a draw must take.
   SelectorOptions scaled = options;
   scaled.block = BlockFor(options, layout.size());
@@ -53,7 +54,7 @@ std::unique_ptr<Compressor<T>> MakeStagedCompressor(
     made.emplace_back(draws_before(stage.first_step),
                       stage.factor == 0
                           ? MakeCompressor<T>(CompressorKind::kIdentity, layout, {}, seed, stream)
-                          : MakeCompressor<T>(kind, layout, scaled, seed, stream));
+                          : MakeCompressor<T>(kind, layout, scaled, seed, stream, device));
   }
   return std::make_unique<StagedCompressor<T>>(std::move(made));
 }
@@ -61,7 +62,7 @@ std::unique_ptr<Compressor<T>> MakeStagedCompressor(
 #define ORCHARD_INSTANTIATE(T)                                                                \
   template std::unique_ptr<Compressor<T>> MakeStagedCompressor(                               \
       CompressorKind, const ArenaLayout&, const SelectorOptions&, uint64_t, std::string_view, \
-      const RatioStages&, const std::function<int64_t(int64_t)>&);
+      const RatioStages&, const std::function<int64_t(int64_t)>&, const Device&);
 ORCHARD_INSTANTIATE(float)
 ORCHARD_INSTANTIATE(double)
 #undef ORCHARD_INSTANTIATE

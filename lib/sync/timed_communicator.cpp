@@ -58,4 +58,11 @@ void TimedCommunicator::Run(comm::Collective call) {
   seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+void TimedCommunicator::Synchronize() {
+  if (stream_ == nullptr) return;  // its Wait waits on this thread
+  const auto begin = std::chrono::steady_clock::now();
+  stream_->Synchronize();
+  seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 }  // namespace orchard::sync

@@ -9,7 +9,7 @@
 
 namespace orchard::sync {
 
-TopK::TopK(const ArenaLayout& layout, double ratio) {
+TopK::TopK(const ArenaLayout& layout, double ratio, const Device& device) : device_(&device) {
   if (layout.size() > std::numeric_limits<int32_t>::max()) {
     throw ImpossibleError("places of more than 2^31 elements do not fit the message", "top-k");
   }
@@ -24,7 +24,8 @@ TopK::TopK(const ArenaLayout& layout, double ratio) {
 template <class T>
 void TopK::Select(std::span<const T> values, std::vector<int32_t>& places) const {
   places.resize(static_cast<size_t>(count_));
-  SelectTopK<T>({values.data(), segments_.data(), std::ssize(segments_), places.data()});
+  SelectTopK<T>(*device_, {values.data(), segments_.data(), std::ssize(segments_), places.data()},
+                std::ssize(values), count_);
 }
 
 template <class T>

@@ -8,6 +8,7 @@
 
 #include "comm/communicator.h"
 #include "sync/arena.h"
+#include "sync/device.h"
 #include "sync/top_k_select.h"
 
 namespace orchard::sync {
@@ -15,7 +16,8 @@ namespace orchard::sync {
 class TopK {
  public:
   // Of each tensor max(1, round(elements / ratio)).
-  TopK(const ArenaLayout& layout, double ratio);
+  //   device  that selects; it must outlive this
+  TopK(const ArenaLayout& layout, double ratio, const Device& device = Device::Cpu());
 
   int64_t count() const { return count_; }  // elements of all tensors that are kept
 
@@ -27,6 +29,7 @@ class TopK {
  private:
   std::vector<TopKSegment> segments_;  // one per tensor
   int64_t count_ = 0;
+  const Device* device_;
 };
 
 // Sparse vectors of all ranks, each with the same number of elements: gathered as (places, values),

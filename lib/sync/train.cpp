@@ -16,6 +16,7 @@
 #include "base/logging.h"
 #include "base/peak_memory.h"
 #include "base/signals.h"
+#include "comm/device_ranks.h"
 #include "run/progress.h"
 #include "run/trace.h"
 #include "sync/averaged_model.h"
@@ -78,6 +79,7 @@ class Trainer {
                options.eval.bn == NormEvaluation::kRankMean && !replica_.statistics().empty()) {
     CheckAgreement();
     WarnOfSkew();
+    OpenDeviceRanks();
   }
 
   SyncResult Run() {
@@ -114,6 +116,13 @@ class Trainer {
   void CheckAgreement() {
     ranks_.RequireSame(fmt::format("{}\n{}\n{} {}", setting_.configuration,
                                    replica_.layout().Digest(), setting_.seed, steps_));
+  }
+
+  // Where every rank has a GPU of its own, messages go from one to the other.
+  void OpenDeviceRanks() {
+    if (ranks_.size() == 1 || ranks_.hierarchical() || !algorithm_->CanSendFromDevice()) return;
+    auto link = comm::OpenNcclBeside(ranks_.control(), device_.index(), /*stream=*/nullptr);
+    if (link != nullptr) algorithm_->SendFromDevice(ranks_.AddDeviceRanks(std::move(link)));
   }
 
   void WarnOfSkew() {
