@@ -1,6 +1,5 @@
 // Achieved bandwidth of every kernel, as a share of a device-to-device copy measured in the same
-// run (`of_copy`). Times come from device events; inputs rotate over four sets, so that no run
-// finds its data in the 50 MB of L2. Bytes are those a kernel must move.
+// run (gpu_measure.h). Bytes are those a kernel must move.
 #include <benchmark/benchmark.h>
 #include <cuda_runtime_api.h>
 
@@ -9,6 +8,7 @@
 #include <functional>
 #include <memory>
 
+#include "bench/gpu_measure.h"
 #include "cuda/expand/copy_divergence.h"
 #include "cuda/expand/expand_matrix.h"
 #include "cuda/expand/logits_compare.h"
@@ -25,59 +25,12 @@
 namespace orchard {
 namespace {
 
+using bench::kSets;
+using bench::Measure;
 using gpu::CheckCuda;
 using gpu::DeviceArray;
 using T = BFloat16;
 constexpr FloatType kType = FloatType::kBF16;
-constexpr int kSets = 4;
-
-double copy_rate = 0;  // bytes read plus bytes written per second
-
-// Milliseconds of one call, by events around it.
-class Timer {
- public:
-  Timer() {
-    CheckCuda(cudaEventCreate(&begin_), "cudaEventCreate");
-    CheckCuda(cudaEventCreate(&end_), "cudaEventCreate");
-  }
-  ~Timer() {
-    cudaEventDestroy(begin_);
-    cudaEventDestroy(end_);
-  }
-  double Seconds(const std::function<void()>& call) {
-    CheckCuda(cudaEventRecord(begin_), "cudaEventRecord");
-    call();
-    CheckCuda(cudaEventRecord(end_), "cudaEventRecord");
-    CheckCuda(cudaEventSynchronize(end_), "cudaEventSynchronize");
-    float milliseconds = 0;
-    CheckCuda(cudaEventElapsedTime(&milliseconds, begin_, end_), "cudaEventElapsedTime");
-    return milliseconds * 1e-3;
-  }
-
- private:
-  cudaEvent_t begin_, end_;
-};
-
-void Measure(benchmark::State& state, double bytes, const std::function<void(int)>& call) {
-  Timer timer;
-  for (int set = 0; set < kSets; ++set) call(set);  // warm-up
-  CheckCuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-  int set = 0;
-  double seconds = 0;
-  for (auto _ : state) {
-    const double once = timer.Seconds([&] { call(set); });
-    set = (set + 1) % kSets;
-    seconds += once;
-    state.SetIterationTime(once);
-  }
-  const double rate = bytes * static_cast<double>(state.iterations()) / seconds;
-  state.counters["bytes_per_second"] = rate;
-  if (copy_rate == 0) {
-    copy_rate = rate;
-  } else {
-    state.counters["of_copy"] = rate / copy_rate;
-  }
-}
 
 // kSets device arrays of random values: a million drawn on the host, repeated on the device,
 // because drawing hundreds of millions would take minutes. Sets begin at different places of the
@@ -108,15 +61,6 @@ class Inputs {
 };
 
 constexpr int64_t kRows = 16384, kWidth = 4096;
-
-void Copy(benchmark::State& state) {
-  constexpr int64_t kCount = int64_t{1} << 28;
-  DeviceArray<T> from(kCount), to(kCount);
-  Measure(state, 2.0 * kCount * sizeof(T), [&](int) {
-    CheckCuda(cudaMemcpyAsync(to.data(), from.data(), from.Bytes(), cudaMemcpyDeviceToDevice),
-              "cudaMemcpyAsync");
-  });
-}
 
 void Norm(benchmark::State& state, nn::NormKind kind, bool backward) {
   const Inputs x(kRows * kWidth), dy(backward ? kRows * kWidth : 1);
@@ -295,7 +239,7 @@ void RegisterAll() {
   const auto add = [](const char* name, const std::function<void(benchmark::State&)>& run) {
     benchmark::RegisterBenchmark(name, run)->UseManualTime()->MinTime(0.2);
   };
-  add("device_copy", Copy);  // first: the others are set in relation to it
+  add("device_copy", bench::DeviceCopy);  // first: the others are set in relation to it
   for (const bool backward : {false, true}) {
     const std::string pass = backward ? "/backward" : "/forward";
     add(("LayerNorm" + pass).c_str(),
