@@ -6,6 +6,7 @@
 
 #ifdef ORCHARD_HAVE_MPI
 
+#include <array>
 #include <climits>
 #include <cstring>
 #include <string>
@@ -88,18 +89,31 @@ class MpiCommunicator : public Communicator {
 
   void AllReduce(const Buffer& buffer) {
     const int64_t element = ElementSize(buffer.dtype);
-    ForEachSegment(buffer.count, element, options_.segment_bytes, [&](Range segment) {
-      std::byte* const data = buffer.data + segment.begin * element;
-      Parts chunks(size());
+    std::vector<Piece> pieces;
+    ForEachPiece(buffer.count, element, options_.segment_bytes, [&](Range range) {
+      Piece& piece = pieces.emplace_back(buffer.data + range.begin * element, size());
       for (int r = 0; r < size(); ++r) {
-        const Range chunk = ChunkOf(segment.size(), size(), r);
-        chunks.counts[r] = static_cast<int>(chunk.size() * element);
-        chunks.offsets[r] = static_cast<int>(chunk.begin * element);
+        const Range chunk = ChunkOf(range.size(), size(), r);
+        piece.parts.counts[r] = static_cast<int>(chunk.size() * element);
+        piece.parts.offsets[r] = static_cast<int>(chunk.begin * element);
       }
-      std::byte* const own = data + chunks.offsets[rank()];
-      SumParts(data, chunks, {own, chunks.counts[rank()] / element, buffer.dtype}, buffer.dtype);
-      GatherParts(data, chunks);
     });
+    // While one piece's sums travel, the next piece's summands do.
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      Piece& piece = pieces[i];
+      if (i == 0) piece.summands = StartCollecting(piece.data, piece.parts, received_[0]);
+      session_.Complete(piece.summands.request, "MPI_Ialltoallv");
+      if (i + 1 < pieces.size()) {
+        Piece& next = pieces[i + 1];
+        next.summands = StartCollecting(next.data, next.parts, received_[(i + 1) % 2]);
+      }
+      const int own = piece.parts.counts[rank()];
+      SumInRankOrder(buffer.dtype, piece.summands.parts,
+                     {piece.data + piece.parts.offsets[rank()], own / element, buffer.dtype});
+      piece.gathering = StartGathering(piece.data, piece.parts);
+      if (i > 0) session_.Complete(pieces[i - 1].gathering, "MPI_Iallgatherv");
+    }
+    if (!pieces.empty()) session_.Complete(pieces.back().gathering, "MPI_Iallgatherv");
   }
 
   void ReduceScatter(const ConstBuffer& in, const Buffer& out) {
@@ -171,41 +185,63 @@ class MpiCommunicator : public Communicator {
     });
   }
 
+  // Part `rank()` of every rank's `data`, on its way.
+  struct Summands {
+    Parts send, receive;                  // MPI reads them until the request is complete
+    std::vector<const std::byte*> parts;  // one per rank
+    MPI_Request request = MPI_REQUEST_NULL;
+  };
+  Summands StartCollecting(const std::byte* data, const Parts& parts,
+                           std::vector<std::byte>& memory) {
+    const int own = parts.counts[rank()];
+    Summands s{parts, Parts(size()), std::vector<const std::byte*>(size())};
+    s.send.counts[rank()] = 0;  // stays where it is
+    std::byte* const received = Scratch(memory, static_cast<int64_t>(own) * size());
+    for (int r = 0; r < size(); ++r) {
+      s.receive.counts[r] = r == rank() ? 0 : own;
+      s.receive.offsets[r] = own * r;
+      s.parts[r] = r == rank() ? data + parts.offsets[r] : received + s.receive.offsets[r];
+      moved_.sent += s.send.counts[r];
+      moved_.received += s.receive.counts[r];
+    }
+    CheckMpi(MPI_Ialltoallv(data, s.send.counts.data(), s.send.offsets.data(), MPI_BYTE, received,
+                            s.receive.counts.data(), s.receive.offsets.data(), MPI_BYTE, comm_,
+                            &s.request),
+             "MPI_Ialltoallv");
+    return s;
+  }
+
   // out = sum in rank order of part `rank()` of every rank's `data`.
   void SumParts(const std::byte* data, const Parts& parts, const Buffer& out, io::DType dtype) {
-    const int own = parts.counts[rank()];
-    Parts send = parts, receive(size());
-    send.counts[rank()] = 0;  // stays where it is
-    std::vector<const std::byte*> summands(size());
-    std::byte* const received = Scratch(received_, static_cast<int64_t>(own) * size());
-    for (int r = 0; r < size(); ++r) {
-      receive.counts[r] = r == rank() ? 0 : own;
-      receive.offsets[r] = own * r;
-      summands[r] = r == rank() ? data + parts.offsets[r] : received + receive.offsets[r];
-      moved_.sent += send.counts[r];
-      moved_.received += receive.counts[r];
-    }
-    MPI_Request request;
-    CheckMpi(
-        MPI_Ialltoallv(data, send.counts.data(), send.offsets.data(), MPI_BYTE, received,
-                       receive.counts.data(), receive.offsets.data(), MPI_BYTE, comm_, &request),
-        "MPI_Ialltoallv");
-    session_.Complete(request, "MPI_Ialltoallv");
-    SumInRankOrder(dtype, summands, out);
+    const Summands summands = StartCollecting(data, parts, received_[0]);
+    session_.Complete(summands.request, "MPI_Ialltoallv");
+    SumInRankOrder(dtype, summands.parts, out);
   }
 
   // Every rank's part of `data` reaches every rank.
-  void GatherParts(std::byte* data, const Parts& parts) {
-    MPI_Request request;
+  MPI_Request StartGathering(std::byte* data, const Parts& parts) {
+    MPI_Request request = MPI_REQUEST_NULL;
     CheckMpi(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_BYTE, data, parts.counts.data(),
                              parts.offsets.data(), MPI_BYTE, comm_, &request),
              "MPI_Iallgatherv");
-    session_.Complete(request, "MPI_Iallgatherv");
     for (int r = 0; r < size(); ++r) {
       moved_.sent += r == (rank() + 1) % size() ? 0 : parts.counts[r];
       moved_.received += r == rank() ? 0 : parts.counts[r];
     }
+    return request;
   }
+  void GatherParts(std::byte* data, const Parts& parts) {
+    session_.Complete(StartGathering(data, parts), "MPI_Iallgatherv");
+  }
+
+  // Of an all-reduce.
+  struct Piece {
+    Piece(std::byte* where, int ranks) : data(where), parts(ranks), summands{Parts(0), Parts(0)} {}
+    std::byte* data;
+    Parts parts;
+    Summands summands;
+    MPI_Request gathering = MPI_REQUEST_NULL;
+  };
 
   // Cuts chunks of up to `longest` elements, one per rank, into rounds of about one segment; one
   // round when they fit as a whole.
@@ -227,8 +263,9 @@ class MpiCommunicator : public Communicator {
   MpiSession& session_;
   MPI_Comm comm_;
   EngineOptions options_;
-  Traffic moved_;  // of the collective that is running
-  std::vector<std::byte> received_, packing_;
+  Traffic moved_;                                   // of the collective that is running
+  std::array<std::vector<std::byte>, 2> received_;  // two pieces can be on their way
+  std::vector<std::byte> packing_;
 };
 
 }  // namespace

@@ -8,7 +8,7 @@ Traffic TrafficOf(const Collective& call, int size, int rank, const EngineOption
   switch (call.operation) {
     case Operation::kAllReduce: {
       const int64_t element = ElementSize(call.in.dtype);
-      ForEachSegment(call.in.count, element, options.segment_bytes, [&](Range segment) {
+      ForEachPiece(call.in.count, element, options.segment_bytes, [&](Range segment) {
         const int64_t own = ChunkOf(segment.size(), size, rank).size();
         t.sent += (segment.size() - own) * element;
         t.received += (size - 1) * own * element;

@@ -19,6 +19,16 @@ void ForEachSegment(int64_t count, int64_t element_size, int64_t segment_bytes, 
   }
 }
 
+// The same for the pieces of an all-reduce: about four, so that a link carries the sums of one
+// while it collects the next, but none so small that its latency counts.
+template <class F>
+void ForEachPiece(int64_t count, int64_t element_size, int64_t segment_bytes, F&& f) {
+  constexpr int64_t kPieces = 4, kSmallest = int64_t{256} << 10;
+  const int64_t quarter = (count + kPieces - 1) / kPieces * element_size;
+  ForEachSegment(count, element_size, std::min(segment_bytes, std::max(quarter, kSmallest)),
+                 std::forward<F>(f));
+}
+
 // What `rank` of `size` sends and receives for `call` (calls = 1): the all-gather as a ring sends
 // everything but the right neighbour's own part, and receives everything but its own.
 Traffic TrafficOf(const Collective& call, int size, int rank, const EngineOptions& options);

@@ -62,7 +62,10 @@ TEST(SendFromDevice, LeavesEveryBitOfAFusedAlgorithmAsItIs) {
 
 TEST(SendFromDevice, IsOfferedOnlyToTheDevicesOwnMessages) {
   const ArenaLayout layout = SmallLayout();
-  EXPECT_FALSE(MakeAlgorithm<float>({}, {}, layout, 3)->CanSendFromDevice());  // the host
+  for (const auto& [name, run] : DeviceRuns()) {
+    const auto on_host = MakeAlgorithm<float>(run.algorithm, run.compress, layout, 3);
+    EXPECT_FALSE(on_host->CanSendFromDevice()) << name;
+  }
 }
 
 }  // namespace
