@@ -173,6 +173,7 @@ void LinkNetwork::MakeLink(int rank, const LinkOptions& options) {
        fmt::format("{}", child)});
   Run({"ip", "link", "set", port, "master", kBridge, "up"});
   RunIn(child, {"ip", "addr", "add", address(rank) + "/24", "dev", own});
+  if (options.frames) RunIn(child, {"ip", "link", "set", own, "gso_max_segs", "1"});
   RunIn(child, {"ip", "link", "set", own, "up"});
   RunIn(child, {"ip", "link", "set", "lo", "up"});
   for (const auto& command : Shapers(own, options)) RunIn(child, command);

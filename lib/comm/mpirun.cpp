@@ -20,7 +20,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/scratch_directory.h"
+#include "comm/daemon_folders.h"
 
 namespace orchard::comm {
 namespace {
@@ -61,22 +61,19 @@ class PassSignals {
   std::array<struct sigaction, kPassedOn.size()> previous_;
 };
 
-// A script in memory, so that a killed launcher leaves only empty folders: mpirun's daemons are
-// started by it, each in the namespace that belongs to its host's address.
+// A script in memory, so that a killed launcher leaves no file: mpirun's daemons are started by it,
+// each in the namespace that belongs to its host's address, with a temporary folder of its own.
 class Agent {
  public:
   explicit Agent(const LinkNetwork& network, int ranks)
-      : descriptor_(memfd_create("launch-agent", 0)) {
+      : folders_(ranks), descriptor_(memfd_create("launch-agent", 0)) {
     std::string text = "#!/bin/sh\nhost=$1; shift\ncase $host in\n";
     for (int r = 0; r < ranks; ++r) {
-      const std::string folder = (folders_ / std::to_string(r)).string();
-      std::filesystem::create_directory(folder);
-      text += fmt::format("{}) process={} folder='{}' ;;\n", network.address(r), network.holder(r),
-                          folder);
+      text += fmt::format("{}) process={}; folder={} ;;\n", network.address(r), network.holder(r),
+                          folders_.path(r));
     }
     text += "*) echo \"unknown host $host\" >&2; exit 1 ;;\nesac\n";
-    // Daemons that make the same directory at the same time fail, now and then.
-    text += "export OMPI_MCA_orte_tmpdir_base=\"$folder\"\n";
+    text += "export OMPI_MCA_orte_tmpdir_base=$folder\n";
     text += "exec nsenter --net=/proc/$process/ns/net sh -c \"$*\"\n";
     if (descriptor_ < 0 || write(descriptor_, text.data(), text.size()) != std::ssize(text)) {
       throw ResourceError(std::string("no memory for a script: ") + std::strerror(errno));
@@ -89,8 +86,8 @@ class Agent {
   std::string path() const { return fmt::format("/proc/{}/fd/{}", getpid(), descriptor_); }
 
  private:
+  DaemonFolders folders_;
   int descriptor_;
-  ScratchDirectory folders_;  // of the daemons' own files, one for each
 };
 
 int CpusOfProcess() {
@@ -203,8 +200,8 @@ JobOutcome RunJob(const LaunchOptions& options, const std::vector<std::string>& 
   std::vector<LinkBytes> before;
   if (options.netns) {
     const double rate = ParseLinkRate(*options.netns, "--netns");
-    network =
-        std::make_unique<LinkNetwork>(ranks, LinkOptions{rate, options.delay_ms, options.burst});
+    network = std::make_unique<LinkNetwork>(
+        ranks, LinkOptions{rate, options.delay_ms, options.burst, options.frames});
     agent = std::make_unique<Agent>(*network, ranks);
     std::vector<std::string> addresses;
     for (int r = 0; r < ranks; ++r) addresses.push_back(network->address(r));

@@ -20,6 +20,7 @@ struct LaunchOptions {
   std::optional<std::string> netns;  // a rate
   double delay_ms = 0;
   int64_t burst = 256 << 10;
+  bool frames = false;
   std::optional<std::string> program;
   std::optional<std::filesystem::path> links;
   std::vector<std::string> words;  // what is started; see CommandAfterMark
@@ -34,6 +35,10 @@ struct LaunchOptions {
       "netem",
       cli::AtLeast(0));
     f("burst", burst, "with --netns: bytes that pass at once after a pause", cli::Bytes(2048));
+    f("frames", frames,
+      "with --netns: links carry frames of 1,514 bytes with all headers, as a wire does, in place "
+      "of "
+      "up to 64 KiB with one");
     f("program", program, "what to start in place of this program");
     f("links", links, "with --netns: a JSON file for the bytes that each link carried");
     f.Positional("command", words, "after --: the subcommand and its options");

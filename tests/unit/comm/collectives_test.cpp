@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "comm/communicator.h"
 #include "comm/simulated.h"
+#include "comm/traffic.h"
 #include "unit/comm/inputs.h"
 
 namespace orchard::comm {
@@ -187,6 +188,28 @@ TEST(Communicator, RefusesBuffersThatDoNotFit) {
   EXPECT_THROW(c->AllGather(std::span(x), std::span(y)), Error);
   EXPECT_THROW(c->Broadcast(std::span(x), 1), Error);
   EXPECT_THROW(c->AllReduce(std::as_writable_bytes(std::span(x))), Error);
+}
+
+// One frame of 48 + 100 bytes and its headers, and an acknowledgement; two full frames; many.
+TEST(EthernetBytes, AreHeadersPerMessagePerFrameAndAcknowledgements) {
+  EXPECT_EQ(EthernetBytes(100, 100, 1), 100 + 48 + 66 + 66);
+  EXPECT_EQ(EthernetBytes(2 * 1448 - 48, 100, 1), 2 * 1448 + 2 * 66 + 66);
+  EXPECT_EQ(EthernetBytes(300, 300, 3), 3 * EthernetBytes(100, 100, 1));
+  EXPECT_EQ(EthernetBytes(0, 0, 0), 0);
+  // 1,514 bytes of frame for 1,448 of payload, and 66 for two frames that come.
+  EXPECT_NEAR(static_cast<double>(EthernetBytes(1 << 30, 1 << 30, 1)) / (1 << 30),
+              (1514 + 33) / 1448.0, 1e-5);
+}
+
+TEST(EthernetBytes, OfACommunicatorAreThoseOfItsMessages) {
+  RunSimulated(4, [](Communicator& c) {
+    std::vector<float> buffer(1000);
+    c.AllReduce(std::span<float>(buffer));
+    c.AllReduce(std::span<float>(buffer));
+    c.Barrier();
+    // Twice three messages of a quarter each, per all-reduce.
+    EXPECT_EQ(EthernetBytes(c), 12 * EthernetBytes(1000, 1000, 1));
+  });
 }
 
 }  // namespace
