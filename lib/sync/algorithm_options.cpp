@@ -88,9 +88,32 @@ bool HasDenseMessage(AlgorithmKind kind) {
          kind != AlgorithmKind::kEf21;
 }
 
+// Moments are averaged with the blocks that a step sends.
+void CheckMoments(const AlgorithmOptions& algorithm, const CompressOptions& compress,
+                  const ResolvedAlgorithm& r) {
+  const bool second = algorithm.second_moment_sync != MomentumSync::kNone;
+  if (!second && algorithm.momentum_sync == MomentumSync::kNone) return;
+  const char* key = second ? "optim.second_moment_sync" : "optim.momentum_sync";
+  if (!InCserFamily(algorithm.algo) || !r.common_support) {
+    throw UsageError("moments are averaged by the cser family, with blocks that all ranks select",
+                     key, "none");
+  }
+  if (r.delay > 0) throw UsageError("late means cannot be those of moments", key, "none");
+  if (!second) return;
+  const bool has = algorithm.base == BaseOptimizer::kAdam ||
+                   algorithm.base == BaseOptimizer::kAdamW ||
+                   algorithm.base == BaseOptimizer::kLamb;
+  if (!has) throw UsageError("only adam, adamw and lamb have a second moment", key, "none");
+  if (compress.wire != WireFormat::kFull) {
+    // What rounding leaves out, kept by a rank, could make its second moment negative.
+    throw UsageError("second moments travel in full messages", key, "--wire fp32");
+  }
+}
+
 // Throws UsageError for options that an algorithm cannot follow.
 void CheckFits(const AlgorithmOptions& algorithm, const CompressOptions& compress,
                const ResolvedAlgorithm& r) {
+  CheckMoments(algorithm, compress, r);
   const bool family = InCserFamily(algorithm.algo);
   if (family && algorithm.impl == Implementation::kTwo && r.implementation != 2) {
     throw UsageError(

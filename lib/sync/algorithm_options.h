@@ -84,6 +84,7 @@ struct AlgorithmOptions {
   double epsilon = 1e-8;        // Adam, AdamW, LAMB
   double weight_decay = 5e-4;
   MomentumSync momentum_sync = MomentumSync::kNone;
+  MomentumSync second_moment_sync = MomentumSync::kNone;
 
   void Fields(cli::FieldVisitor& f) {
     f("algo", algo, "how ranks train together");
@@ -107,6 +108,8 @@ struct AlgorithmOptions {
       "weight decay, of all tensors; decoupled for adamw, lamb and lion", cli::AtLeast(0));
     f("momentum_sync", momentum_sync,
       "cser family: average the momentum of the blocks sent, never, at resets, or always");
+    f("second_moment_sync", second_moment_sync,
+      "cser family with adam, adamw or lamb: the same with the second moment");
   }
 };
 

@@ -19,7 +19,6 @@
 // theta.
 #include <vector>
 
-#include "base/error.h"
 #include "sync/cser_schedule.h"
 #include "sync/fused_algorithm.h"
 
@@ -35,21 +34,25 @@ class CserTwo : public FusedAlgorithm<T> {
  private:
   using Bucket = typename FusedAlgorithm<T>::Bucket;
   using Parts = typename FusedAlgorithm<T>::Parts;
-  enum : size_t { kModels, kMomenta };
+  enum : size_t { kModels, kMomenta, kSecondMoments };
 
   Parts PartsOf(int64_t step) const override {
     Parts parts;
     parts[kModels] = schedule_.Alternating(step);
     if (schedule_.SendsMomenta(step)) parts[kMomenta] = parts[kModels];
+    if (schedule_.SendsSecondMoments(step)) parts[kSecondMoments] = parts[kModels];
     return parts;
   }
   void Update(UpdateArgs<T> args) override { LocalStep(this->device_, args, this->input().pool); }
   void Load(Bucket& b) override {
     Gather(this->device_, this->Move(b, kMomenta, this->optimizer_.momentum().data()));
+    Gather(this->device_, this->Move(b, kSecondMoments, this->optimizer_.second_moment().data()));
   }
   void Apply(Bucket& b, T mean) override {
     Scatter(this->device_, this->Move(b, kModels, this->input().values.data(), mean));
     Scatter(this->device_, this->Move(b, kMomenta, this->optimizer_.momentum().data(), mean));
+    Scatter(this->device_,
+            this->Move(b, kSecondMoments, this->optimizer_.second_moment().data(), mean));
   }
   void KeepResidual(Bucket&) override {}  // full messages only
 
@@ -78,15 +81,15 @@ class CserOne : public FusedAlgorithm<T> {
  private:
   using Bucket = typename FusedAlgorithm<T>::Bucket;
   using Parts = typename FusedAlgorithm<T>::Parts;
-  enum : size_t { kSteps, kErrors, kMomenta };
+  enum : size_t { kSteps, kErrors, kMomenta, kSecondMoments };
 
   Parts PartsOf(int64_t step) const override {
     Parts parts;
     parts[kSteps] = schedule_.Steps(step);
     parts[kErrors] = schedule_.Resets(step);
-    if (schedule_.SendsMomenta(step)) {
-      parts[kMomenta] = schedule_.IsReset(step) ? parts[kErrors] : parts[kSteps];
-    }
+    const Selection& blocks = schedule_.IsReset(step) ? parts[kErrors] : parts[kSteps];
+    if (schedule_.SendsMomenta(step)) parts[kMomenta] = blocks;
+    if (schedule_.SendsSecondMoments(step)) parts[kSecondMoments] = blocks;
     return parts;
   }
   void Update(UpdateArgs<T> args) override {
@@ -97,12 +100,14 @@ class CserOne : public FusedAlgorithm<T> {
   void Load(Bucket& b) override {
     Gather(this->device_, this->Move(b, kErrors, error_.data()));
     Gather(this->device_, this->Move(b, kMomenta, momentum()));
+    Gather(this->device_, this->Move(b, kSecondMoments, second_moment()));
   }
   void Apply(Bucket& b, T mean) override {
     T* const x = this->input().values.data();
     ScatterAdd(this->device_, this->Move(b, kSteps, x, -mean));
     ResetError(this->device_, this->Move(b, kErrors, x, mean), theta_, error_.data());
     Scatter(this->device_, this->Move(b, kMomenta, momentum(), mean));
+    Scatter(this->device_, this->Move(b, kSecondMoments, second_moment(), mean));
   }
   void KeepResidual(Bucket& b) override {
     T* const x = this->input().values.data();
@@ -114,6 +119,7 @@ class CserOne : public FusedAlgorithm<T> {
   }
   std::vector<StateBuffer<T>> OwnState() override { return {{"error", error_.span()}}; }
   T* momentum() const { return this->optimizer_.momentum().data(); }
+  T* second_moment() const { return this->optimizer_.second_moment().data(); }
 
   CserSchedule<T> schedule_;
   T theta_;
@@ -128,12 +134,7 @@ class CserOneGeneral : public Algorithm<T> {
       : schedule_(s, /*alternating=*/false),
         optimizer_(s.algorithm, s.layout),
         error_(s.layout.size()),
-        step_(s.layout.size()) {
-    if (s.algorithm.momentum_sync != MomentumSync::kNone) {
-      throw UsageError("momentum is averaged with blocks that all ranks select",
-                       "optim.momentum_sync");
-    }
-  }
+        step_(s.layout.size()) {}
 
   void Step(const StepInput<T>& in) override {
     const std::span<T> p = step_.span(), e = error_.span();
@@ -183,12 +184,7 @@ class CserDelayed : public FusedAlgorithm<T> {
       : FusedAlgorithm<T>(s, s.resolved.delay),
         schedule_(s, /*alternating=*/true),
         theta_(static_cast<T>(s.compress.theta)),
-        error_(s.layout.size(), s.device.arenas()) {
-    if (s.algorithm.momentum_sync != MomentumSync::kNone) {
-      throw UsageError("late means cannot be those of the momentum", "optim.momentum_sync",
-                       "--momentum-sync none");
-    }
-  }
+        error_(s.layout.size(), s.device.arenas()) {}
 
   std::span<const T> error() const override { return error_.span(); }
   void AddHeldBack(std::span<T> values) const override {

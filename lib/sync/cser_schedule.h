@@ -18,6 +18,7 @@ class CserSchedule {
       : alternating_(alternating),
         interval_(s.resolved.interval),
         momentum_sync_(s.algorithm.momentum_sync),
+        second_moment_sync_(s.algorithm.second_moment_sync),
         c1_(MakeStagedCompressor<T>(
             s.resolved.c1, s.layout, s.resolved.c1_selector, s.seed, "C1", s.stages,
             [&](int64_t t) { return (t - 1) / interval_; }, s.device)),
@@ -41,16 +42,18 @@ class CserSchedule {
   // What is sent where a reset takes the place of C2.
   Selection Alternating(int64_t step) const { return IsReset(step) ? Resets(step) : Steps(step); }
 
-  // Whether the momentum of what is sent is averaged, too.
-  bool SendsMomenta(int64_t step) const {
-    return momentum_sync_ == MomentumSync::kBlocks ||
-           (momentum_sync_ == MomentumSync::kReset && IsReset(step));
-  }
+  // Whether the first or second moment of what is sent is averaged, too.
+  bool SendsMomenta(int64_t step) const { return Sends(momentum_sync_, step); }
+  bool SendsSecondMoments(int64_t step) const { return Sends(second_moment_sync_, step); }
 
  private:
+  bool Sends(MomentumSync sync, int64_t step) const {
+    return sync == MomentumSync::kBlocks || (sync == MomentumSync::kReset && IsReset(step));
+  }
+
   bool alternating_;
   int64_t interval_;
-  MomentumSync momentum_sync_;
+  MomentumSync momentum_sync_, second_moment_sync_;
   std::unique_ptr<Compressor<T>> c1_, c2_;
 };
 

@@ -44,9 +44,9 @@ class FusedAlgorithm : public Algorithm<T> {
   Message MessageOf(int64_t step, int ranks) const final;
 
  protected:
-  // A message has up to three parts, one after the other, which mean what the algorithm says. The
+  // A message has up to four parts, one after the other, which mean what the algorithm says. The
   // first is what its fused kernel writes.
-  static constexpr size_t kParts = 3;
+  static constexpr size_t kParts = 4;
   using Parts = std::array<Selection, kParts>;
 
   using PieceList = std::pmr::vector<Piece>;
@@ -56,7 +56,7 @@ class FusedAlgorithm : public Algorithm<T> {
         : early(&device.messages()),
           late(&device.messages()),
           moves{PieceList(&device.messages()), PieceList(&device.messages()),
-                PieceList(&device.messages())},
+                PieceList(&device.messages()), PieceList(&device.messages())},
           wire(messages),
           snapshot(messages),
           exchange(device),

@@ -31,6 +31,7 @@ class LocalOptimizer {
 
   bool NeedsWholeTensors() const { return options_.base == BaseOptimizer::kLamb; }
   std::span<T> momentum() const { return momentum_.span(); }
+  std::span<T> second_moment() const { return second_moment_.span(); }
   void AddState(std::vector<StateBuffer<T>>& state) const;
 
  private:

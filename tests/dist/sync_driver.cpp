@@ -85,6 +85,13 @@ std::vector<Variant> Variants() {
     add(std::string("sgd ") + base.name, {.algo = AlgorithmKind::kSgd, .base = base.value},
         [](Variant& v) { v.compress.overlap = false; });
   }
+  for (const auto& impl : kImplementationNames) {
+    const AlgorithmOptions moments = {.impl = impl.value,
+                                      .base = BaseOptimizer::kAdamW,
+                                      .momentum_sync = MomentumSync::kBlocks,
+                                      .second_moment_sync = MomentumSync::kReset};
+    add(std::string("cser moments ") + impl.name, moments, [](Variant&) {});
+  }
   return variants;
 }
 

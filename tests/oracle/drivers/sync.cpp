@@ -58,6 +58,7 @@ AlgorithmOptions ReadAlgorithm(const json& config) {
   ReadEnum(config, "impl", o.impl);
   ReadEnum(config, "nag", o.nag);
   ReadEnum(config, "momentum_sync", o.momentum_sync);
+  ReadEnum(config, "second_moment_sync", o.second_moment_sync);
   ReadEnum(config, "base", o.base);
   Read(config, "beta1", o.beta1);
   ReadOptional(config, "beta2", o.beta2);

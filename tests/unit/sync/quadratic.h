@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "base/philox.h"
@@ -41,6 +43,8 @@ struct Outcome {
   // Per rank, after the last step: where it takes gradients, its error if it has one, and what all
   // ranks have in common.
   std::vector<std::vector<T>> values, errors, common_parts;
+  std::vector<std::map<std::string, std::vector<T>, std::less<>>>
+      states;                // the algorithm's buffers
   std::vector<double> sent;  // bytes, per rank
   double planned = 0;        // bytes, by the formulas
   // Per step: the mean model before and after, and the mean step of momentum over the ranks' local
@@ -77,6 +81,7 @@ Outcome<T> Minimise(const ArenaLayout& layout, const Quadratic& problem) {
   out.values.resize(problem.ranks);
   out.errors.resize(problem.ranks);
   out.common_parts.resize(problem.ranks);
+  out.states.resize(problem.ranks);
   out.sent.resize(problem.ranks);
   out.mean_values.assign(problem.steps + 1, std::vector<double>(size));
   out.mean_steps.assign(problem.steps, std::vector<double>(size));
@@ -143,7 +148,9 @@ Outcome<T> Minimise(const ArenaLayout& layout, const Quadratic& problem) {
     const int r = ranks.rank();
     out.values[r].assign(x.span().begin(), x.span().end());
     out.errors[r].assign(algorithm->error().begin(), algorithm->error().end());
-    algorithm->State();  // what is on its way counts as sent
+    for (const StateBuffer<T>& s : algorithm->State()) {  // what is on its way counts as sent
+      out.states[r][std::string(s.name)].assign(s.values.begin(), s.values.end());
+    }
     out.common_parts[r] = out.values[r];
     algorithm->RemoveErrors(out.common_parts[r]);
     out.sent[r] = static_cast<double>(ranks.traffic().sent);
