@@ -1,5 +1,7 @@
 #include "data/image_dataset.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -10,7 +12,7 @@ namespace orchard::data {
 
 ImageDataset::ImageDataset(int64_t channels, int64_t height, int64_t width,
                            std::vector<uint8_t> pixels, std::vector<int32_t> labels,
-                           int32_t classes)
+                           int32_t classes, const std::string& where)
     : channels_(channels),
       height_(height),
       width_(width),
@@ -19,17 +21,22 @@ ImageDataset::ImageDataset(int64_t channels, int64_t height, int64_t width,
       labels_(std::move(labels)) {
   constexpr int64_t kMaxSide = 1 << 16;
   for (const int64_t side : {channels, height, width}) {
-    if (side < 1 || side > kMaxSide) throw DataError("an image side lies outside [1, 65536]");
+    if (side < 1 || side > kMaxSide)
+      throw DataError("an image side lies outside [1, 65536]", where);
   }
-  if (labels_.empty()) throw DataError("there are no images");
+  if (labels_.empty()) throw DataError("there are no images", where);
   if (static_cast<uint64_t>(channels * height * width) * labels_.size() != pixels_.size()) {
-    throw DataError("the number of pixels does not fit the number of labels");
+    throw DataError("the number of pixels does not fit the number of labels", where);
   }
-  const auto [low, high] = std::minmax_element(labels_.begin(), labels_.end());
-  if (*low < 0 || *high == INT32_MAX || (classes_ > 0 && *high >= classes_)) {
-    throw DataError("a label lies outside the classes");
+  const int32_t end = classes_ > 0 ? classes_ : INT32_MAX;
+  for (size_t i = 0; i < labels_.size(); ++i) {
+    if (labels_[i] >= 0 && labels_[i] < end) continue;
+    throw DataError(
+        fmt::format("label {} lies outside the {}", labels_[i],
+                    classes_ > 0 ? std::to_string(classes_) + " classes" : "whole numbers from 0"),
+        fmt::format("{}{}record {}", where, where.empty() ? "" : ": ", i));
   }
-  if (classes_ == 0) classes_ = *high + 1;
+  if (classes_ == 0) classes_ = *std::max_element(labels_.begin(), labels_.end()) + 1;
 }
 
 std::span<const uint8_t> ImageDataset::Image(int64_t index) const {

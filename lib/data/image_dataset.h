@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace orchard::data {
@@ -11,9 +12,9 @@ namespace orchard::data {
 class ImageDataset {
  public:
   // Throws DataError unless the counts agree, there is an image, and every label lies in [0,
-  // classes). `classes` 0: one more than the largest label.
+  // classes), naming `where` and the record. `classes` 0: one more than the largest label.
   ImageDataset(int64_t channels, int64_t height, int64_t width, std::vector<uint8_t> pixels,
-               std::vector<int32_t> labels, int32_t classes = 0);
+               std::vector<int32_t> labels, int32_t classes = 0, const std::string& where = "");
 
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }
   int64_t channels() const { return channels_; }

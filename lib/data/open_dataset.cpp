@@ -1,6 +1,10 @@
 #include "data/open_dataset.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -50,12 +54,52 @@ class Hdf5Tokens : public TokenSource {
   int64_t rows_ = 0, row_length_ = 0;
 };
 
+int64_t RowElements(const std::vector<int64_t>& shape) { return shape[1] * shape[2] * shape[3]; }
+
+// A dataset as numbers of type T. Of other types each number must be one of T's: reading alone
+// would bend what is too large, and turn what is no number into one.
+//   row   elements of one record
+//   what  a number is, for the message
+template <class T>
+std::vector<T> WholeNumbers(const io::Hdf5File& file, const char* name, int64_t row,
+                            const char* what, const std::string& where) {
+  const io::DType stored = file.Info(name).dtype;
+  if (stored == io::DTypeOf<T>()) return file.Read<T>(name);
+  const std::vector<double> values = file.Read<double>(name);
+  std::vector<T> numbers(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double v = values[i];
+    const bool fits = v >= std::numeric_limits<T>::min() && v <= std::numeric_limits<T>::max() &&
+                      v == std::floor(v);
+    if (!fits) {
+      throw DataError(fmt::format("{:g} is no {}", v, what),
+                      fmt::format("{}: record {}", where, static_cast<int64_t>(i) / row));
+    }
+    numbers[i] = static_cast<T>(v);
+  }
+  return numbers;
+}
+
+int64_t ClassesOf(const io::Hdf5File& file, const fs::path& path) {
+  const io::Hdf5Attribute value = file.GetAttribute("/", "classes");
+  const auto* classes = std::get_if<int64_t>(&value);
+  if (classes == nullptr || *classes < 1 || *classes > (1 << 30)) {
+    throw DataError("the attribute `classes` is no number of classes", path.string());
+  }
+  return *classes;
+}
+
 ImageDataset ImagesOfHdf5(const fs::path& path) {
   const io::Hdf5File file = io::Hdf5File::Open(path);
   const std::vector<int64_t> shape = file.Info("images").shape;
   if (shape.size() != 4) throw DataError("images must be [N, C, H, W]", path.string() + ": images");
-  return ImageDataset(shape[1], shape[2], shape[3], file.Read<uint8_t>("images"),
-                      file.Read<int32_t>("labels"));
+  const int64_t classes = file.HasAttribute("/", "classes") ? ClassesOf(file, path) : 0;
+  const std::string labels = path.string() + ": labels";
+  return ImageDataset(shape[1], shape[2], shape[3],
+                      WholeNumbers<uint8_t>(file, "images", RowElements(shape), "pixel of 0 to 255",
+                                            path.string() + ": images"),
+                      WholeNumbers<int32_t>(file, "labels", 1, "label", labels),
+                      static_cast<int32_t>(classes), labels);
 }
 
 fs::path LabelsBeside(const fs::path& images) {
@@ -94,7 +138,7 @@ ImageDataset ImagesOfIdx(const fs::path& path) {
   }
   std::vector<int32_t> numbers;
   for (const std::byte b : labels.bytes) numbers.push_back(static_cast<int32_t>(b));
-  return ImageDataset(channels, h, w, std::move(pixels), std::move(numbers));
+  return ImageDataset(channels, h, w, std::move(pixels), std::move(numbers), 0, path.string());
 }
 
 std::vector<fs::path> Sorted(const fs::path& folder) {

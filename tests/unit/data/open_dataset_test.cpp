@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -67,6 +68,42 @@ TEST_F(OpenDataset, ReadsImagesOfHdf5) {
   EXPECT_EQ(images.channels(), 3);
   EXPECT_EQ(images.classes(), 2);
   EXPECT_THAT(images.Image(1), ElementsAre(7, 8, 9, 10, 11, 12));
+}
+
+TEST_F(OpenDataset, PixelsAndLabelsOfHdf5ThatAreNoneNameTheirRecord) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto open = [&](const std::vector<double>& pixels, const std::vector<double>& labels,
+                        int64_t classes = 0) {
+    const auto path = directory_ / "images.h5";
+    io::Hdf5File file = io::Hdf5File::Create(path);
+    file.Write<double>("images", pixels, {3, 1, 1, 2});
+    file.Write<double>("labels", labels, {3});
+    if (classes > 0) file.SetAttribute("/", "classes", classes);
+    file.Finish();
+    return OpenImages(path);
+  };
+  const auto message = [&](const auto&... arguments) -> std::string {
+    try {
+      open(arguments...);
+    } catch (const DataError& e) {
+      return e.what();
+    }
+    return "";
+  };
+  using testing::HasSubstr;
+  const std::vector<double> good = {0, 1, 254, 255, 7, 8}, labels = {0, 1, 2};
+  EXPECT_THAT(open(good, labels).Image(1), ElementsAre(254, 255));
+  for (const double bad : {nan, 256.0, -1.0, 0.5}) {
+    std::vector<double> pixels = good;
+    pixels[3] = bad;
+    const std::string text = message(pixels, labels);
+    EXPECT_THAT(text, HasSubstr("images.h5: images: record 1"));
+    EXPECT_THAT(text, HasSubstr("is no pixel of 0 to 255"));
+  }
+  EXPECT_THAT(message(good, std::vector{0.0, 1.0, nan}), HasSubstr("images.h5: labels: record 2"));
+  EXPECT_THAT(message(good, std::vector{0.0, -1.0, 2.0}), HasSubstr("labels: record 1"));
+  EXPECT_THAT(message(good, labels, int64_t{2}), HasSubstr("label 2 lies outside the 2 classes"));
+  EXPECT_EQ(open(good, labels, 5).classes(), 5);
 }
 
 TEST_F(OpenDataset, ReadsIdxWithTheLabelsBesideIt) {
