@@ -171,9 +171,9 @@ std::unique_ptr<ImageNetwork> MakeImageNetwork(std::string_view text,
     const std::vector<int64_t> depth = Numbers(text.substr(6, text.size() - 9));
     if (depth.size() == 1) return MakeResNetV2(depth[0], options);
   }
-  throw UsageError("'" + std::string(text) + "' is no network", "model.arch",
+  throw UsageError("'" + std::string(text) + "' is no network for images", "model.arch",
                    "mlp:784-512-256-10, logreg, lenet, wrn-D-K with D = 6 n + 4, resnet50-v2, or a "
-                   "TorchScript file, MODEL.pt");
+                   "TorchScript file, MODEL.pt; gpt2:L-D-H for texts");
 }
 
 }  // namespace orchard::nn

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "cli/fields.h"
-#include "nn/parameters.h"
+#include "nn/classifier.h"
 
 namespace orchard::nn {
 
@@ -32,16 +32,11 @@ struct ImageNetworkOptions {
   uint64_t seed = 0;
 };
 
-class ImageNetwork {
+// Inputs are images [N, C, H, W], normalised. Running statistics move with momentum 0.1. Parameters
+// are in the order of their use.
+class ImageNetwork : public Classifier {
  public:
-  virtual ~ImageNetwork() = default;
-
-  // images [N, C, H, W], normalised, to logits [N, classes]. With `training` batch norms use the
-  // batch's statistics and move the running ones (momentum 0.1).
-  virtual at::Tensor Forward(const at::Tensor& images, bool training) const = 0;
-
-  // In the order of their use: weights, and running statistics, which are `measured`.
-  const Parameters& parameters() const { return parameters_; }
+  const Parameters& parameters() const override { return parameters_; }
   int64_t trained_elements() const;
 
  protected:
