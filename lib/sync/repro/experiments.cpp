@@ -16,6 +16,8 @@ constexpr Experiment kExperiments[] = {
     {"C3", "Warm-up for all or for none", WarmUpCases, WarmUp},
     {"C4", "Cyclic and uniform blocks", BlockOrderCases, BlockOrders},
     {"C5", "Every method at its best learning rate", RatesCases, Rates},
+    {"C6", "A part of the error held back", HeldBackCases, HeldBack},
+    {"C7", "Means that arrive late", LateMeansCases, LateMeans},
 };
 
 }  // namespace

@@ -55,5 +55,11 @@ run::ExperimentResult BlockOrders(const Setting& setting, const run::CaseResults
 // C5: every method at its best learning rate.
 std::vector<run::Case> RatesCases(const Setting& setting);
 run::ExperimentResult Rates(const Setting& setting, const run::CaseResults& results);
+// C6: gradients at x^ + theta e, between error feedback and error reset.
+std::vector<run::Case> HeldBackCases(const Setting& setting);
+run::ExperimentResult HeldBack(const Setting& setting, const run::CaseResults& results);
+// C7: means that are applied some steps late.
+std::vector<run::Case> LateMeansCases(const Setting& setting);
+run::ExperimentResult LateMeans(const Setting& setting, const run::CaseResults& results);
 
 }  // namespace orchard::sync::repro

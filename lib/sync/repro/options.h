@@ -20,7 +20,7 @@ struct ReproOptions {
   std::filesystem::path cases;
 
   void Fields(cli::FieldVisitor& f) {
-    f.Positional("experiments", experiments, "C1 to C5, or none for all", false);
+    f.Positional("experiments", experiments, "C1 to C7, or none for all", false);
     f("quick", quick, "a fifth of the data and of the epochs: minutes, for a first look");
     f("runs", runs, "runs with seeds from --seed on, for confidence intervals",
       cli::Between(1, 100));

@@ -29,7 +29,7 @@ class ReproTest(ProgramTest):
             (self.folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx([count], labels), 1))
 
     def repro(self, *more):
-        return run(PROGRAM, "repro", "C2", "C4", "--quick", "--runs", "1", "--data", self.folder, "--no-progress", *more, timeout=300)
+        return run(PROGRAM, "repro", "C2", "C4", "C7", "--quick", "--runs", "1", "--data", self.folder, "--no-progress", *more, timeout=300)
 
     def test_shards_together_are_the_whole(self):
         cases = self.folder / "cases"
@@ -42,7 +42,7 @@ class ReproTest(ProgramTest):
         self.assert_works(whole)
         self.assertEqual(sorted(cases.iterdir()), done)  # nothing was trained again
         experiments = self.json_of(whole)["experiments"]
-        self.assertEqual([e["name"] for e in experiments], ["C2", "C4"])
+        self.assertEqual([e["name"] for e in experiments], ["C2", "C4", "C7"])
         page = (self.folder / "run" / "report.html").read_text()
         self.assertIn("Ranks that see few classes", page)
         self.assertIn("Drift, uniform", page)
@@ -51,7 +51,7 @@ class ReproTest(ProgramTest):
             self.assertEqual(a["measurements"], b["measurements"])  # the same numbers without cases
 
     def test_experiments_are_named(self):
-        self.assert_fails(run(PROGRAM, "repro", "C99"), 2, "C1 to C5")
+        self.assert_fails(run(PROGRAM, "repro", "C99"), 2, "C1 to C7")
         self.assertIn("trainings", self.assert_works(self.repro("--dry-run")))
 
 
