@@ -39,7 +39,7 @@ std::vector<float> MeanOf(std::span<const float> own, comm::Communicator& ranks)
 void Recalibrate(Replica& replica, const RankBatches& batches, int64_t step, int64_t count,
                  comm::Communicator& ranks) {
   for (int64_t i = 0; i < count; ++i) {
-    replica.MeasureStatistics(batches.Train(step + i).images);
+    replica.MeasureStatistics(batches.Train(step + i).inputs);
   }
   const std::vector<float> mean = MeanOf(replica.statistics(), ranks);
   std::copy(mean.begin(), mean.end(), replica.statistics().begin());
@@ -78,19 +78,19 @@ Evaluation EvaluateAverage(Replica& replica, const Algorithm<float>* algorithm,
   if (options.bn == NormEvaluation::kRecalibrate && !replica.statistics().empty()) {
     Recalibrate(replica, batches, step, options.recalibrate_batches, ranks);
   }
-  std::array<double, 4> sums{};  // loss, first, among five, images
+  std::array<double, 4> sums{};  // loss, first, among five, predictions
   const int64_t count = (test_size + options.batch - 1) / options.batch;
   // With norms of their own all ranks see everything, and their scores are averaged.
   const int64_t first = own_norms ? 0 : ranks.rank(), stride = own_norms ? 1 : ranks.size();
   for (int64_t b = first; b < count; b += stride) {
     const int64_t begin = b * options.batch;
     const int64_t size = std::min(options.batch, test_size - begin);
-    const ImageBatchTensors batch = batches.Test(begin, size);
-    const Replica::Scores scores = replica.Evaluate(batch.images, batch.labels);
+    const LabelledBatch batch = batches.Test(begin, size);
+    const Replica::Scores scores = replica.Evaluate(batch.inputs, batch.labels);
     sums[0] += scores.loss;
     sums[1] += static_cast<double>(scores.top1);
     sums[2] += static_cast<double>(scores.top5);
-    sums[3] += static_cast<double>(size);
+    sums[3] += static_cast<double>(batch.labels.size(0));
   }
   ranks.AllReduce(std::span<double>(sums));
   return {sums[0] / sums[3], sums[1] / sums[3], sums[2] / sums[3], averaged.drift};

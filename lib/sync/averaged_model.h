@@ -6,9 +6,9 @@
 
 #include "comm/communicator.h"
 #include "sync/algorithm.h"
-#include "sync/image_batches.h"
 #include "sync/replica.h"
 #include "sync/train_options.h"
+#include "sync/training_data.h"
 
 namespace orchard::sync {
 
@@ -23,12 +23,12 @@ AveragedModel Average(Replica& replica, const Algorithm<float>* algorithm,
                       comm::Communicator& ranks);
 
 struct Evaluation {
-  double loss = 0;            // mean over the test images, nats
+  double loss = 0;            // mean over predictions, nats
   double top1 = 0, top5 = 0;  // parts of them
   double drift = 0;
 };
 
-// Evaluates the averaged model on all test images, which ranks share. The replica is left as it
+// Evaluates the averaged model on all test samples, which ranks share. The replica is left as it
 // was, to the last bit. A collective call.
 //   step  of training, for the batches that recalibrate norms
 Evaluation EvaluateAverage(Replica& replica, const Algorithm<float>* algorithm,

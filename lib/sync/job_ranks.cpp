@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "sync/agreement.h"
 
 namespace orchard::sync {
 
@@ -54,17 +55,20 @@ void JobRanks::RequireSame(const std::string& text) {
     if (all.compare(own.size() * static_cast<size_t>(r), own.size(), all, 0, own.size()) == 0) {
       continue;
     }
-    throw PeerError("ranks disagree on the configuration",
-                    fmt::format("rank {} differs from rank 0", r),
+    const std::string first = BroadcastText(text), other = BroadcastText(text, r);
+    const auto d = FirstDisagreement(first, other);
+    throw PeerError("ranks disagree on " + (d ? d->key : std::string("the configuration")),
+                    d ? fmt::format("{} on rank 0, {} on rank {}", d->first, d->other, r)
+                      : fmt::format("rank {} differs from rank 0", r),
                     "start all ranks with the same options and files");
   }
 }
 
-std::string JobRanks::BroadcastText(std::string text) {
+std::string JobRanks::BroadcastText(std::string text, int root) {
   std::array<double, 1> size = {static_cast<double>(text.size())};
-  control_->Broadcast(std::span<double>(size));
+  control_->Broadcast(std::span<double>(size), root);
   text.resize(static_cast<size_t>(size[0]));
-  if (!text.empty()) control_->Broadcast(std::as_writable_bytes(std::span<char>(text)));
+  if (!text.empty()) control_->Broadcast(std::as_writable_bytes(std::span<char>(text)), root);
   return text;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/traffic.h"
 #include "sync/node_communicator.h"
 #include "sync/timed_communicator.h"
 
@@ -35,10 +36,11 @@ class JobRanks {
   // Of the same ranks, for the memory of a device. Its time and bytes count with the algorithm's.
   comm::StreamCommunicator& AddDeviceRanks(std::unique_ptr<comm::StreamCommunicator> ranks);
 
-  // Throws PeerError, naming a rank, unless all give the same text. A collective call.
+  // Throws PeerError unless all give the same text of lines `key = value`, with the first key that
+  // differs, both values and a rank. A collective call.
   void RequireSame(const std::string& text);
-  // Rank 0's text, on every rank.
-  std::string BroadcastText(std::string text);
+  // The text of rank `root`, on every rank.
+  std::string BroadcastText(std::string text, int root = 0);
 
   // In hierarchical mode the mean over the ranks of the node, in place; else nothing.
   void AverageInNode(std::span<float> gradient);
@@ -50,6 +52,8 @@ class JobRanks {
   }
   // Bytes of training: between the algorithm's ranks, and within the node.
   comm::Traffic traffic() const;
+  // About what Ethernet carries of it (comm::EthernetBytes).
+  int64_t sent_on_ethernet() const { return comm::EthernetBytes(timed_->inner()); }
   int64_t sent_in_node() const { return node_ ? node_->traffic().sent : 0; }
 
  private:

@@ -20,7 +20,7 @@
 namespace orchard::sync {
 namespace {
 
-ArenaLayout LayoutOf(const nn::ImageNetwork& network) {
+ArenaLayout LayoutOf(const nn::Classifier& network) {
   std::vector<TensorShape> tensors;
   for (const nn::Parameter& p : network.parameters().all()) {
     if (!p.measured) tensors.push_back({p.name, p.value.sizes().vec()});
@@ -28,7 +28,7 @@ ArenaLayout LayoutOf(const nn::ImageNetwork& network) {
   return ArenaLayout(tensors);
 }
 
-int64_t StatisticsOf(const nn::ImageNetwork& network) {
+int64_t StatisticsOf(const nn::Classifier& network) {
   int64_t size = 0;
   for (const nn::Parameter& p : network.parameters().all())
     size += p.measured ? p.value.numel() : 0;
@@ -82,17 +82,7 @@ class Replica::ReadyHooks {
   std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, uintptr_t>> hooks_;
 };
 
-std::unique_ptr<nn::ImageNetwork> MakeNetwork(const SyncModelOptions& options,
-                                              const data::ImageDataset& images, uint64_t seed) {
-  nn::ImageNetworkOptions network;
-  network.shape = {images.channels(), images.height(), images.width(), images.classes()};
-  network.init = options.torch_init ? nn::WeightInit::kTorch : nn::WeightInit::kXavier;
-  network.stem_norms = options.stem_norms;
-  network.seed = seed;
-  return nn::MakeImageNetwork(options.arch, network);
-}
-
-Replica::Replica(std::unique_ptr<nn::ImageNetwork> network, const Device& device)
+Replica::Replica(std::unique_ptr<nn::Classifier> network, const Device& device)
     : device_(device),
       network_(std::move(network)),
       layout_(LayoutOf(*network_)),
@@ -122,12 +112,12 @@ at::Tensor Replica::OnDevice(const at::Tensor& tensor) const {
   return tensor.to(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device_.index())));
 }
 
-double Replica::Gradient(const at::Tensor& images, const at::Tensor& labels,
+double Replica::Gradient(const at::Tensor& inputs, const at::Tensor& labels,
                          const std::function<void(double)>& start,
                          const std::function<void(size_t)>& ready) {
   View(gradient_.data(), {gradient_.size()}, device_).zero_();
   const at::Tensor loss =
-      at::cross_entropy_loss(network_->Forward(OnDevice(images), true), OnDevice(labels));
+      at::cross_entropy_loss(network_->Forward(OnDevice(inputs), true), OnDevice(labels));
   const double value = loss.item().toDouble();
   if (start) start(value);
   if (ready) {
@@ -140,9 +130,9 @@ double Replica::Gradient(const at::Tensor& images, const at::Tensor& labels,
   return value;
 }
 
-Replica::Scores Replica::Evaluate(const at::Tensor& images, const at::Tensor& labels) {
+Replica::Scores Replica::Evaluate(const at::Tensor& inputs, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
-  const at::Tensor logits = network_->Forward(OnDevice(images), false).cpu();
+  const at::Tensor logits = network_->Forward(OnDevice(inputs), false).cpu();
   Scores scores;
   scores.loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item().toDouble();
   const int64_t classes = logits.size(1), best = std::min<int64_t>(5, classes);
@@ -157,9 +147,9 @@ Replica::Scores Replica::Evaluate(const at::Tensor& images, const at::Tensor& la
   return scores;
 }
 
-void Replica::MeasureStatistics(const at::Tensor& images) {
+void Replica::MeasureStatistics(const at::Tensor& inputs) {
   const at::NoGradGuard no_grad;
-  network_->Forward(OnDevice(images), true);
+  network_->Forward(OnDevice(inputs), true);
   device_.Wait();
 }
 

@@ -11,24 +11,18 @@
 #include <span>
 #include <string>
 
-#include "data/image_dataset.h"
-#include "nn/image_network.h"
+#include "nn/classifier.h"
 #include "sync/arena.h"
 #include "sync/device.h"
-#include "sync/train_options.h"
 
 namespace orchard::sync {
-
-// The network that the options ask for, for images like these. Throws UsageError.
-std::unique_ptr<nn::ImageNetwork> MakeNetwork(const SyncModelOptions& options,
-                                              const data::ImageDataset& images, uint64_t seed);
 
 class Replica {
  public:
   // Takes the network's values into the arena. Gradients are views of the gradient arena and stay
   // so: backward passes add to them in place.
   //   device  where the arenas lie and the network computes; it must outlive the replica
-  explicit Replica(std::unique_ptr<nn::ImageNetwork> network, const Device& device = Device::Cpu());
+  explicit Replica(std::unique_ptr<nn::Classifier> network, const Device& device = Device::Cpu());
   ~Replica();
 
   const Device& device() const { return device_; }
@@ -39,21 +33,21 @@ class Replica {
   std::span<float> statistics() { return statistics_.span(); }
 
   // Sets the gradient to that of the mean loss over a batch and returns the loss (nats).
-  //   images  [N, C, H, W] f32;  labels  [N] int64
+  //   inputs  of the network;  labels  [rows] int64, one per row of its logits
   //   start   called with the loss before the backward pass; may be empty
   //   ready   called during the backward pass with every slot of the layout whose gradient is
   //           complete; its weights may be changed from then on. May be empty
-  double Gradient(const at::Tensor& images, const at::Tensor& labels,
+  double Gradient(const at::Tensor& inputs, const at::Tensor& labels,
                   const std::function<void(double)>& start = {},
                   const std::function<void(size_t)>& ready = {});
 
   // What an evaluation batch gives; `training` passes only move the running statistics.
   struct Scores {
-    double loss = 0;  // summed over the batch
+    double loss = 0;  // summed over the labels
     int64_t top1 = 0, top5 = 0;
   };
-  Scores Evaluate(const at::Tensor& images, const at::Tensor& labels);
-  void MeasureStatistics(const at::Tensor& images);
+  Scores Evaluate(const at::Tensor& inputs, const at::Tensor& labels);
+  void MeasureStatistics(const at::Tensor& inputs);
 
   // The reverse of NamedTensors: takes the values of a stored model. Throws DataError.
   void Load(const std::filesystem::path& file);
@@ -70,7 +64,7 @@ class Replica {
   at::Tensor OnDevice(const at::Tensor& tensor) const;
 
   const Device& device_;
-  std::unique_ptr<nn::ImageNetwork> network_;
+  std::unique_ptr<nn::Classifier> network_;
   ArenaLayout layout_;
   FlatBuffer<float> values_, gradient_, statistics_;
   std::function<void(size_t)> ready_;  // of the backward pass under way

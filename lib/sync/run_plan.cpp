@@ -9,14 +9,14 @@
 
 namespace orchard::sync {
 
-RunPlan PlanRun(const SyncTrainOptions& options, const ImageData& data, uint64_t seed) {
-  const Replica replica(MakeNetwork(options.model, data.train, seed));
+RunPlan PlanRun(const SyncTrainOptions& options, const TrainingData& data, uint64_t seed) {
+  const Replica replica(data.MakeNetwork(options.model, seed));
   const ResolvedAlgorithm resolved = Resolve(options.optim, options.compress);
   RunPlan plan;
   plan.algorithm = NameOf(options.optim.algo);
   plan.ranks = static_cast<int>(std::max<int64_t>(1, options.run.ranks));
   ThreadPool pool(1);
-  const RankBatches batches(data, options.data, 0, plan.ranks, seed, pool);
+  const auto batches = data.Batches(options.data, 0, plan.ranks, seed, pool);
   plan.implementation = InCserFamily(options.optim.algo) ? resolved.implementation : 0;
   plan.interval = resolved.interval;
   plan.parameters = replica.layout().elements();
@@ -26,7 +26,7 @@ RunPlan PlanRun(const SyncTrainOptions& options, const ImageData& data, uint64_t
   plan.block = BlockFor(selector, plan.arena);
   plan.blocks = (plan.arena + plan.block - 1) / plan.block;
   plan.nominal_ratio = options.compress.ratio;
-  plan.steps_per_epoch = batches.steps_per_epoch();
+  plan.steps_per_epoch = batches->steps_per_epoch();
   plan.steps = std::max<int64_t>(
       1, std::llround(options.run.epochs * static_cast<double>(plan.steps_per_epoch)));
   if (options.run.max_steps > 0) plan.steps = std::min(plan.steps, options.run.max_steps);
@@ -44,7 +44,7 @@ RunPlan PlanRun(const SyncTrainOptions& options, const ImageData& data, uint64_t
   for (const StateBuffer<float>& s : algorithm->State()) {
     plan.arena_bytes += static_cast<int64_t>(s.values.size_bytes());
   }
-  plan.label_skew = batches.label_skew();
+  plan.label_skew = batches->skew().measured;
   return plan;
 }
 

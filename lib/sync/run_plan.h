@@ -5,8 +5,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "sync/image_batches.h"
 #include "sync/train_options.h"
+#include "sync/training_data.h"
 
 namespace orchard::sync {
 
@@ -26,7 +26,7 @@ struct RunPlan {
 };
 
 // Throws what Train throws for options that do not fit.
-RunPlan PlanRun(const SyncTrainOptions& options, const ImageData& data, uint64_t seed);
+RunPlan PlanRun(const SyncTrainOptions& options, const TrainingData& data, uint64_t seed);
 
 nlohmann::json ToJson(const RunPlan& plan);
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <numbers>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "sync/job_ranks.h"
 #include "sync/rank_checkpoint.h"
 #include "sync/replica.h"
+#include "sync/tune.h"
 
 namespace orchard::sync {
 namespace {
@@ -55,7 +57,7 @@ double Norm(std::span<const float> values) {
 
 class Trainer {
  public:
-  Trainer(const SyncTrainOptions& options, const TrainSetting& setting, const ImageData& data,
+  Trainer(const SyncTrainOptions& options, const TrainSetting& setting, const TrainingData& data,
           comm::Communicator& ranks, run::RunDir* run)
       : options_(options),
         setting_(setting),
@@ -65,11 +67,11 @@ class Trainer {
         trace_(run != nullptr ? run->trace() : no_trace_),
         pool_(setting.threads),
         device_(setting.device != nullptr ? *setting.device : Device::Cpu()),
-        replica_(MakeNetwork(options.model, data.train, setting.seed), device_),
+        replica_(data.MakeNetwork(options.model, setting.seed), device_),
         resolved_(Resolve(options.optim, options.compress)),
-        batches_(data, options.data, ranks.rank(), ranks.size(), setting.seed, pool_),
+        batches_(data.Batches(options.data, ranks.rank(), ranks.size(), setting.seed, pool_)),
         steps_(Steps()),
-        rate_(options.schedule, steps_, batches_.steps_per_epoch(),
+        rate_(options.schedule, steps_, batches_->steps_per_epoch(),
               WarmupRatio(options.optim.algo, resolved_)),
         algorithm_(MakeAlgorithm<float>(options.optim, options.compress, replica_.layout(),
                                         setting.seed, StagesOf(options, rate_, steps_), device_)),
@@ -101,21 +103,23 @@ class Trainer {
 
  private:
   int64_t Steps() const {
-    const double per_epoch = static_cast<double>(batches_.steps_per_epoch());
+    const double per_epoch = static_cast<double>(batches_->steps_per_epoch());
     const auto steps = std::max<int64_t>(1, std::llround(options_.run.epochs * per_epoch));
     const int64_t most = options_.run.max_steps;
     return most > 0 ? std::min(steps, most) : steps;
   }
 
   double Epoch() const {
-    return static_cast<double>(step_) / static_cast<double>(batches_.steps_per_epoch());
+    return static_cast<double>(step_) / static_cast<double>(batches_->steps_per_epoch());
   }
 
   // ---- before the first step
 
   void CheckAgreement() {
-    ranks_.RequireSame(fmt::format("{}\n{}\n{} {}", setting_.configuration,
-                                   replica_.layout().Digest(), setting_.seed, steps_));
+    if (ranks_.size() == 1) return;
+    ranks_.RequireSame(fmt::format("{}\n[]\nseed = {}\nsteps = {}\nnetwork = {}\ndata = {}\n",
+                                   setting_.configuration, setting_.seed, steps_,
+                                   replica_.layout().Digest(), data_.Digest()));
   }
 
   // Where every rank has a GPU of its own, messages go from one to the other.
@@ -126,11 +130,9 @@ class Trainer {
   }
 
   void WarnOfSkew() {
-    result_.label_skew = batches_.label_skew();
-    // A small random sample differs from the whole by chance.
-    const auto samples = static_cast<double>(batches_.steps_per_epoch() * options_.data.batch);
-    const double chance = 0.5 * std::sqrt(data_.train.classes() / samples);
-    if (run_ == nullptr || ranks_.size() == 1 || result_.label_skew < 0.1 + chance) return;
+    result_.label_skew = batches_->skew().measured;
+    const double chance = 0.1 + batches_->skew().by_chance;
+    if (run_ == nullptr || ranks_.size() == 1 || result_.label_skew < chance) return;
     LogWarning(fmt::format(
         "the labels of a rank differ from those of all (total variation {:.2f}): error reset loses "
         "accuracy on such shards, error feedback (qsparse, ef-sgd) or a small ratio loses less",
@@ -151,7 +153,7 @@ class Trainer {
                                  .pool = setting_.threads > 1 ? &pool_ : nullptr};
     {
       const auto compute = trace_.Span("forward and backward");
-      const ImageBatchTensors batch = batches_.Train(step_);
+      const LabelledBatch batch = batches_->Train(step_);
       // Of a loss that is not finite nothing is sent, but the backward pass runs: it shows the
       // tensor.
       double loss = 0;
@@ -165,7 +167,7 @@ class Trainer {
           if (std::isfinite(loss)) algorithm_->Ready(slot);
         };
       }
-      replica_.Gradient(batch.images, batch.labels, start, ready);
+      replica_.Gradient(batch.inputs, batch.labels, start, ready);
       CheckLoss(loss);
       loss_sum_ += loss;
     }
@@ -238,7 +240,7 @@ class Trainer {
   bool EvaluationIsDue() const {
     if (step_ == steps_) return true;
     const auto every = static_cast<int64_t>(
-        std::llround(options_.eval.eval_epochs * static_cast<double>(batches_.steps_per_epoch())));
+        std::llround(options_.eval.eval_epochs * static_cast<double>(batches_->steps_per_epoch())));
     return options_.eval.eval_epochs > 0 && step_ % std::max<int64_t>(1, every) == 0;
   }
 
@@ -286,7 +288,7 @@ class Trainer {
 
   void Evaluate(std::vector<run::Metric>& metrics) {
     const auto span = trace_.Span("evaluation");
-    const Evaluation e = EvaluateAverage(replica_, algorithm_.get(), batches_, data_.test.size(),
+    const Evaluation e = EvaluateAverage(replica_, algorithm_.get(), *batches_, data_.test_size(),
                                          step_, options_.eval, ranks_.control());
     if (!std::isfinite(e.loss)) Diverged("the averaged model's loss is not finite");
     result_.test_loss = e.loss;
@@ -297,6 +299,11 @@ class Trainer {
     Reach(e.top1);
     if (metrics.empty()) metrics.emplace_back("epoch", Epoch());
     metrics.emplace_back("test_loss", e.loss);
+    if (data_.predicts_bytes()) {
+      result_.bits_per_byte = e.loss / std::numbers::ln2;
+      metrics.emplace_back("bits_per_byte", *result_.bits_per_byte);
+      metrics.emplace_back("perplexity", std::exp(e.loss));
+    }
     metrics.emplace_back("top1", e.top1);
     metrics.emplace_back("top5", e.top5);
     metrics.emplace_back("drift", e.drift);
@@ -317,6 +324,7 @@ class Trainer {
   }
 
   int64_t Sent() const { return sent_before_ + ranks_.traffic().sent; }
+  int64_t SentOnEthernet() const { return on_ethernet_before_ + ranks_.sent_on_ethernet(); }
   int64_t SentInNode() const { return sent_in_node_before_ + ranks_.sent_in_node(); }
   int64_t Received() const { return received_before_ + ranks_.traffic().received; }
 
@@ -347,6 +355,7 @@ class Trainer {
                             {"layout", replica_.layout().Digest()},
                             {"sent", Sent()},
                             {"received", Received()},
+                            {"sent_on_ethernet", SentOnEthernet()},
                             {"logged_step", logged_step_},
                             {"loss", result_.loss},
                             {"best_top1", result_.best_top1},
@@ -389,7 +398,7 @@ class Trainer {
     RestoreNumbers(state);
     if (saved == ranks_.size()) return;
     // Another number of ranks takes another number of steps for the same data.
-    const auto per_epoch = static_cast<double>(batches_.steps_per_epoch());
+    const auto per_epoch = static_cast<double>(batches_->steps_per_epoch());
     step_ = std::min<int64_t>(steps_, std::llround(state.at("epoch").get<double>() * per_epoch));
     logged_step_ = step_;
   }
@@ -397,6 +406,7 @@ class Trainer {
   void RestoreNumbers(const nlohmann::json& state) {
     sent_before_ = state.at("sent").get<int64_t>();
     received_before_ = state.at("received").get<int64_t>();
+    on_ethernet_before_ = state.at("sent_on_ethernet").get<int64_t>();
     logged_step_ = state.at("logged_step").get<int64_t>();
     result_.loss = state.at("loss").get<double>();
     result_.best_top1 = state.at("best_top1").get<double>();
@@ -424,6 +434,7 @@ class Trainer {
     result_.bytes_sent = Sent();
     result_.bytes_received = Received();
     result_.node_bytes_sent = SentInNode();
+    result_.wire_bytes_estimated = SentOnEthernet();
     result_.evaluation_bytes = ranks_.control().traffic().sent;
     result_.nominal_ratio = options_.compress.ratio;
     // Of what rank 0 carries between the algorithm's ranks.
@@ -435,24 +446,15 @@ class Trainer {
       result_.final = run_->path() / "final";
       fs::create_directories(result_.final);
       SaveAveraged(result_.final / "model.safetensors", replica_, averaged);
-      WriteFileAtomically(result_.final / "config.json", Config().dump(2) + "\n");
+      WriteFileAtomically(result_.final / "config.json",
+                          data_.Config(options_.model).dump(2) + "\n");
     }
     ranks_.control().Barrier();
   }
 
-  nlohmann::json Config() const {
-    return {{"model_type", "image-network"},
-            {"arch", options_.model.arch},
-            {"stem_norms", options_.model.stem_norms},
-            {"image", {data_.train.channels(), data_.train.height(), data_.train.width()}},
-            {"classes", data_.train.classes()},
-            {"mean", data_.mean},
-            {"deviation", data_.deviation}};
-  }
-
   const SyncTrainOptions& options_;
   const TrainSetting& setting_;
-  const ImageData& data_;
+  const TrainingData& data_;
   JobRanks ranks_;
   run::RunDir* run_;
   run::Trace no_trace_;
@@ -461,7 +463,7 @@ class Trainer {
   const Device& device_;
   Replica replica_;
   ResolvedAlgorithm resolved_;
-  RankBatches batches_;
+  std::unique_ptr<RankBatches> batches_;
   int64_t steps_;
   LearningRate rate_;
   std::unique_ptr<Algorithm<float>> algorithm_;
@@ -470,18 +472,22 @@ class Trainer {
   DriftMonitor drift_;
   int64_t step_ = 0, logged_step_ = 0;
   double loss_sum_ = 0;
-  int64_t sent_before_ = 0, received_before_ = 0, sent_in_node_before_ = 0;
+  int64_t sent_before_ = 0, received_before_ = 0, sent_in_node_before_ = 0, on_ethernet_before_ = 0;
   SyncResult result_;
 };
 
 }  // namespace
 
 SyncResult Train(const SyncTrainOptions& options, const TrainSetting& setting,
-                 const ImageData& data, comm::Communicator& communicator, run::RunDir* run) {
+                 const TrainingData& data, comm::Communicator& communicator, run::RunDir* run) {
   at::set_num_threads(setting.threads);  // of this thread: a simulated rank has its own
   if (setting.device != nullptr) setting.device->Enter();
-  Trainer trainer(options, setting, data, communicator, run);
-  return trainer.Run();
+  if (!options.run.tune) return Trainer(options, setting, data, communicator, run).Run();
+  std::string tuning;
+  const SyncTrainOptions tuned = TunedOptions(options, setting, data, communicator, run, tuning);
+  SyncResult result = Trainer(tuned, setting, data, communicator, run).Run();
+  result.tuning = std::move(tuning);
+  return result;
 }
 
 }  // namespace orchard::sync

@@ -8,9 +8,9 @@
 #include "comm/communicator.h"
 #include "run/run_dir.h"
 #include "sync/device.h"
-#include "sync/image_batches.h"
 #include "sync/train_options.h"
 #include "sync/train_result.h"
+#include "sync/training_data.h"
 
 namespace orchard::sync {
 
@@ -34,6 +34,6 @@ struct TrainSetting {
 // Throws InterruptedError on every rank after a stop (the checkpoint is written then),
 // DivergedError when a loss or the averaged model is not finite, and what data and model throw.
 SyncResult Train(const SyncTrainOptions& options, const TrainSetting& setting,
-                 const ImageData& data, comm::Communicator& communicator, run::RunDir* run);
+                 const TrainingData& data, comm::Communicator& communicator, run::RunDir* run);
 
 }  // namespace orchard::sync

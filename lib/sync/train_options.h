@@ -14,12 +14,14 @@
 
 namespace orchard::sync {
 
-enum class DataKind { kFashionMnist, kImages, kCifar10, kCifar100, kSynthetic };
+enum class DataKind { kFashionMnist, kImages, kCifar10, kCifar100, kImageNet, kText, kSynthetic };
 inline constexpr cli::EnumName<DataKind> kDataKindNames[] = {
     {"fashion-mnist", DataKind::kFashionMnist},
     {"images", DataKind::kImages},
     {"cifar10", DataKind::kCifar10},
     {"cifar100", DataKind::kCifar100},
+    {"imagenet", DataKind::kImageNet},
+    {"text", DataKind::kText},
     {"synthetic", DataKind::kSynthetic}};
 constexpr auto EnumNames(DataKind) { return std::span(kDataKindNames); }
 
@@ -35,34 +37,54 @@ constexpr auto EnumNames(Shard) { return std::span(kShardNames); }
 struct SyncDataOptions {
   DataKind kind = DataKind::kFashionMnist;
   std::optional<std::filesystem::path> path;  // unset: where Debian's package puts Fashion-MNIST
-  std::optional<std::filesystem::path> test;  // kImages
-  int64_t train_limit = 0;                    // images, 0: all
+  std::optional<std::filesystem::path> test;  // kImages, kImageNet, kText
+  int64_t train_limit = 0;                    // samples, 0: all
   int64_t test_limit = 0;
   int64_t synthetic = 10000;  // images
+  int64_t context = 128;      // kText: bytes of a window
+  double held_out = 0.1;      // kText: last part of the text, for testing
   int64_t batch = 16;         // of one rank
   Shard shard = Shard::kShuffled;
   double alpha = 0.5;                   // dirichlet
-  bool augment = false;                 // random crop after padding, and flip
+  bool augment = false;                 // random crop and flip
   int64_t crop_padding = 4;             // pixels
+  int64_t crop_size = 224;              // kImageNet: pixels
+  double color_jitter = 0;              // kImageNet
+  double lighting = 0;                  // kImageNet
   std::vector<double> mean, deviation;  // per channel, of pixels in [0, 1]; empty: measured
 
   void Fields(cli::FieldVisitor& f) {
-    f("kind", kind, "where images come from");
+    f("kind", kind, "where samples come from");
     f("path", path,
       "fashion-mnist: folder of the IDX files; cifar: folder of the .bin files; images: HDF5, IDX "
-      "or "
-      "a folder of classes");
-    f("test", test, "images: the same for testing");
-    f("train_limit", train_limit, "first training images that are used (0: all)", cli::Count(0));
-    f("test_limit", test_limit, "first test images that are used (0: all)", cli::Count(0));
+      "or a folder of classes; imagenet: folder of classes, or one with train/ and val/; text: a "
+      "file, or a folder of files");
+    f("test", test, "images, imagenet, text: the same for testing");
+    f("train_limit", train_limit, "first training samples that are used (0: all)", cli::Count(0));
+    f("test_limit", test_limit, "first test samples that are used (0: all)", cli::Count(0));
     f("synthetic", synthetic, "synthetic: training images; a fifth as many for testing",
       cli::Count(10));
-    f("batch", batch, "images of one rank and step", cli::AtLeast(1));
+    f("context", context, "text: bytes of a window, each predicted from those before it",
+      cli::Between(1, 1 << 20));
+    f("held_out", held_out, "text without data.test: the last part of it that is tested on",
+      cli::Between(0.001, 0.9));
+    f("batch", batch, "images, or windows of a text, of one rank and step", cli::AtLeast(1));
     f("shard", shard, "division of the training data among ranks");
     f("alpha", alpha, "dirichlet: the smaller, the more unlike are ranks", cli::Positive());
-    f("augment", augment, "random crop after zero padding, and random flip");
+    f("augment", augment,
+      "random flip, and random crop: after zero padding, or (imagenet) of random size and shape");
     f("crop_padding", crop_padding, "pixels of the padding", cli::AtLeast(0));
-    f("mean", mean, "of each channel, of pixels in [0, 1] (default: measured)");
+    f("crop_size", crop_size,
+      "imagenet: side of the crops; for testing the middle of a picture whose shorter side is 8/7 "
+      "of it",
+      cli::Between(8, 4096));
+    f("color_jitter", color_jitter,
+      "imagenet with augment: brightness, contrast and saturation vary by this part (0.4 usual)",
+      cli::Between(0, 1));
+    f("lighting", lighting,
+      "imagenet with augment: deviation of the noise along the colours' main axes (0.1 usual)",
+      cli::AtLeast(0));
+    f("mean", mean, "of each channel, of pixels in [0, 1] (default: measured; imagenet: its own)");
     f("deviation", deviation, "standard deviation of each channel");
   }
 };
@@ -75,7 +97,7 @@ struct SyncModelOptions {
   void Fields(cli::FieldVisitor& f) {
     f("arch", arch,
       "network: mlp:A-B-..-C, logreg, lenet, wrn-D-K, resnet50-v2, or a TorchScript module of "
-      "your own, MODEL.pt");
+      "your own, MODEL.pt; gpt2:LAYERS-WIDTH-HEADS for texts");
     f("stem_norms", stem_norms, "wrn: the two norms of the stem that CSER's released model has");
     f("torch_init", torch_init, "weights as PyTorch draws them by default, in place of Xavier's");
   }
@@ -118,6 +140,8 @@ struct SyncRunOptions {
   int64_t drift_fix = 0;
   double grad_clip = 0;
   double drift_warning = 0.3;
+  bool tune = false;
+  int64_t tune_steps = 20;
   bool trace = false;
 
   void Fields(cli::FieldVisitor& f) {
@@ -138,6 +162,12 @@ struct SyncRunOptions {
     f("grad_clip", grad_clip, "largest norm of a rank's own gradient (0: off)", cli::AtLeast(0));
     f("drift_warning", drift_warning,
       "warn when models are further from their mean than this part of its norm", cli::Positive());
+    f("tune", tune,
+      "before training, time the link and steps as `tune` does and take what follows: dense sgd "
+      "where compression does not pay, else the ratio, bucket_mb and delay; H follows from the "
+      "ratio");
+    f("tune_steps", tune_steps, "with tune: steps that each way of training is timed for",
+      cli::AtLeast(1));
     f("trace", trace, "write trace.json");
   }
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -115,11 +116,18 @@ run::Report MakeTrainReport(const SyncResult& r, const std::filesystem::path& me
   report.AddFact("Ranks", fmt::format("{} ({})", r.ranks, r.engine));
   report.AddFact("Parameters", FormatCount(static_cast<double>(r.parameters)));
   report.AddFact("Steps", fmt::format("{} ({:.3g} epochs)", FormatInteger(r.steps), r.epochs));
+  if (r.bits_per_byte) {
+    report.AddFact("Bits per byte", fmt::format("{:.4f}", *r.bits_per_byte));
+    report.AddFact("Perplexity", fmt::format("{:.4f}", std::exp(r.test_loss)));
+  }
   report.AddFact("Test accuracy", fmt::format("{:.2f} %", 100 * r.top1));
   report.AddFact("Best test accuracy", fmt::format("{:.2f} %", 100 * r.best_top1));
   report.AddFact("Sent by rank 0", FormatBytes(static_cast<uint64_t>(r.bytes_sent)));
+  report.AddFact("On Ethernet, estimated",
+                 FormatBytes(static_cast<uint64_t>(r.wire_bytes_estimated)));
   report.AddFact("Compression ratio", RatioText(r));
   report.AddFact("Drift", fmt::format("{:.3g}", r.drift));
+  if (!r.tuning.empty()) report.AddParagraph("Tuned before training: " + r.tuning + ".");
   AddComparison(report, {{r.algorithm, r, metrics}});
   if (!r.targets.empty()) report.AddSection("Targets").AddTable(TargetTable(r));
   report.AddSection("Training")
@@ -128,6 +136,10 @@ run::Report MakeTrainReport(const SyncResult& r, const std::filesystem::path& me
                            ReadSeries(metrics, "epoch", "test_loss", "test, averaged model")}))
       .AddChart(MakeChart("Learning rate", {.title = "epoch"}, {.title = "learning rate"},
                           {ReadSeries(metrics, "epoch", "lr", "learning rate")}));
+  if (r.bits_per_byte) {
+    report.AddChart(MakeChart("Bits per byte", {.title = "epoch"}, {.title = "bits per byte"},
+                              {ReadSeries(metrics, "epoch", "bits_per_byte", "test text")}));
+  }
   report.AddRaw("config.toml", config_toml);
   return report;
 }

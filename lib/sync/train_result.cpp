@@ -32,6 +32,7 @@ nlohmann::json ToJson(const SyncResult& r) {
                          {"drift", r.drift},
                          {"bytes_sent", r.bytes_sent},
                          {"bytes_received", r.bytes_received},
+                         {"wire_bytes_estimated", r.wire_bytes_estimated},
                          {"evaluation_bytes", r.evaluation_bytes},
                          {"nominal_ratio", r.nominal_ratio},
                          {"train_seconds", r.train_seconds},
@@ -44,6 +45,8 @@ nlohmann::json ToJson(const SyncResult& r) {
                          {"targets", nlohmann::json::array()},
                          {"final", r.final.string()}};
   if (r.ratio) json["ratio"] = *r.ratio;
+  if (!r.tuning.empty()) json["tuning"] = r.tuning;
+  if (r.bits_per_byte) json["bits_per_byte"] = *r.bits_per_byte;
   for (const ReachedTarget& target : r.targets) json["targets"].push_back(ToJson(target));
   return json;
 }
@@ -64,9 +67,12 @@ SyncResult ParseSyncResult(const nlohmann::json& j) {
   j.at("drift").get_to(r.drift);
   j.at("bytes_sent").get_to(r.bytes_sent);
   j.at("bytes_received").get_to(r.bytes_received);
+  j.at("wire_bytes_estimated").get_to(r.wire_bytes_estimated);
   j.at("evaluation_bytes").get_to(r.evaluation_bytes);
   j.at("nominal_ratio").get_to(r.nominal_ratio);
+  if (j.contains("tuning")) j.at("tuning").get_to(r.tuning);
   if (j.contains("ratio")) r.ratio = j.at("ratio").get<double>();
+  if (j.contains("bits_per_byte")) r.bits_per_byte = j.at("bits_per_byte").get<double>();
   j.at("train_seconds").get_to(r.train_seconds);
   j.at("compute_seconds").get_to(r.compute_seconds);
   j.at("update_seconds").get_to(r.update_seconds);

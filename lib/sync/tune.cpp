@@ -3,11 +3,17 @@
 #include <ATen/Parallel.h>
 #include <algorithm>
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/logging.h"
+#include "io/json_file.h"
 #include "sync/algorithm.h"
+#include "sync/job_ranks.h"
 #include "sync/replica.h"
 
 namespace orchard::sync {
@@ -18,12 +24,12 @@ constexpr int kWarmup = 2;  // steps that are not timed
 // Mean over steps of the slowest rank's time (messages may come every H steps only). Ranks start
 // every step together; weights do not move.
 double TimeSteps(const SyncTrainOptions& options, const TrainSetting& setting,
-                 const ImageData& data, int64_t steps, comm::Communicator& ranks) {
-  Replica replica(MakeNetwork(options.model, data.train, setting.seed));
+                 const TrainingData& data, int64_t steps, comm::Communicator& ranks) {
+  Replica replica(data.MakeNetwork(options.model, setting.seed));
   const auto algorithm =
       MakeAlgorithm<float>(options.optim, options.compress, replica.layout(), setting.seed);
   ThreadPool pool(setting.threads);
-  const RankBatches batches(data, options.data, ranks.rank(), ranks.size(), setting.seed, pool);
+  const auto batches = data.Batches(options.data, ranks.rank(), ranks.size(), setting.seed, pool);
   algorithm->Begin(replica.values());
   algorithm->ResumeAt(0);
   const bool streams = options.compress.overlap && algorithm->Streams();
@@ -37,14 +43,14 @@ double TimeSteps(const SyncTrainOptions& options, const TrainSetting& setting,
                                  .gradient = replica.gradient(),
                                  .ranks = ranks,
                                  .pool = setting.threads > 1 ? &pool : nullptr};
-    const ImageBatchTensors batch = batches.Train(t - 1);
+    const LabelledBatch batch = batches->Train(t - 1);
     if (streams) {
       replica.Gradient(
-          batch.images, batch.labels, [&](double) { algorithm->Start(input); },
+          batch.inputs, batch.labels, [&](double) { algorithm->Start(input); },
           [&](size_t slot) { algorithm->Ready(slot); });
       algorithm->Finish();
     } else {
-      replica.Gradient(batch.images, batch.labels);
+      replica.Gradient(batch.inputs, batch.labels);
       algorithm->Step(input);
     }
     const double own =
@@ -68,7 +74,7 @@ SyncTrainOptions With(SyncTrainOptions options, AlgorithmKind kind, int64_t inte
 
 }  // namespace
 
-Tuning Tune(const SyncTrainOptions& options, const TrainSetting& setting, const ImageData& data,
+Tuning Tune(const SyncTrainOptions& options, const TrainSetting& setting, const TrainingData& data,
             int64_t steps, comm::Communicator& ranks) {
   if (ranks.size() < 2 || ranks.engine() == "simulation") {
     throw UsageError("there is no link between " +
@@ -81,7 +87,7 @@ Tuning Tune(const SyncTrainOptions& options, const TrainSetting& setting, const 
   t.algorithm = NameOf(options.optim.algo);
   t.link = FitLink(TimeAllReduces(ranks), ranks.size());
   {
-    const Replica replica(MakeNetwork(options.model, data.train, setting.seed));
+    const Replica replica(data.MakeNetwork(options.model, setting.seed));
     t.parameters = replica.layout().elements();
     const auto algorithm =
         MakeAlgorithm<float>(options.optim, options.compress, replica.layout(), setting.seed);
@@ -94,6 +100,38 @@ Tuning Tune(const SyncTrainOptions& options, const TrainSetting& setting, const 
   t.configured = TimeSteps(options, setting, data, steps, ranks);
   Advise(t);
   return t;
+}
+
+SyncTrainOptions TunedOptions(const SyncTrainOptions& options, const TrainSetting& setting,
+                              const TrainingData& data, comm::Communicator& ranks, run::RunDir* run,
+                              std::string& text) {
+  JobRanks job(ranks, 0);
+  const std::filesystem::path file = run != nullptr ? run->path() / "tuning.json" : "";
+  std::string chosen;
+  if (run != nullptr && run->resumed_from() && std::filesystem::exists(file)) {
+    chosen = io::ReadJsonFile(file).dump();
+  }
+  chosen = job.BroadcastText(std::move(chosen));
+  if (chosen.empty()) {
+    const Tuning tuning = Tune(options, setting, data, options.run.tune_steps, ranks);
+    const Replica replica(data.MakeNetwork(options.model, setting.seed));
+    nlohmann::json json =
+        ToJson(ChooseBy(tuning, options.optim, options.compress, replica.layout()));
+    json["measured"] = ToJson(tuning);
+    if (run != nullptr) WriteFileAtomically(file, json.dump(2) + "\n");
+    // Ranks time for themselves: rank 0 decides.
+    chosen = job.BroadcastText(json.dump());
+  }
+  SyncTrainOptions tuned = options;
+  try {
+    const TuningChoice choice = ParseTuningChoice(nlohmann::json::parse(chosen));
+    ApplyChoice(choice, tuned.optim, tuned.compress);
+    text = choice.text;
+  } catch (const nlohmann::json::exception&) {
+    throw DataError("not what a tuning chose", file.string());
+  }
+  if (run != nullptr) LogInfo(text);
+  return tuned;
 }
 
 }  // namespace orchard::sync

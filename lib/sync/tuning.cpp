@@ -6,7 +6,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/number_format.h"
+#include "sync/algorithm.h"
 #include "sync/message.h"
 
 namespace orchard::sync {
@@ -63,6 +65,90 @@ std::string Tuning::Text() const {
                     ": compression pays, from a ratio of {:g} on there is little left to "
                     "gain",
                     advised_ratio);
+}
+
+TuningChoice ChooseBy(const Tuning& t, const AlgorithmOptions& algorithm,
+                      const CompressOptions& compress, const ArenaLayout& layout) {
+  TuningChoice choice;
+  choice.bucket_mb = t.bucket_mb;
+  const bool dense = algorithm.algo == AlgorithmKind::kSgd;
+  // Settings that only a choice can show to fit together.
+  const auto fits = [&] {
+    AlgorithmOptions a = algorithm;
+    CompressOptions c = compress;
+    ApplyChoice(choice, a, c);
+    try {
+      MakeAlgorithm<float>(a, c, layout, 0);
+      return true;
+    } catch (const UsageError&) {
+      return false;
+    }
+  };
+  if (t.advised_ratio > 1) {
+    choice.algo = dense ? AlgorithmKind::kCser : algorithm.algo;
+    choice.ratio = t.advised_ratio;
+    while (choice.ratio > 1 && !fits()) choice.ratio /= 2;
+    choice.delay = t.delay;
+    if (choice.ratio > 1 && !fits()) choice.delay = 0;
+  }
+  if (choice.ratio == 1) choice.algo = AlgorithmKind::kSgd;
+  choice.text = t.Text();
+  if (choice.algo == AlgorithmKind::kSgd) {
+    choice.text += "; training with --algo sgd";
+  } else {
+    choice.text +=
+        fmt::format("; training with --algo {} --ratio {:g}", NameOf(choice.algo), choice.ratio);
+    if (choice.delay > 0) choice.text += fmt::format(" --delay {}", choice.delay);
+    if (choice.ratio < t.advised_ratio) {
+      choice.text += fmt::format(", since the model has too few blocks for {:g}", t.advised_ratio);
+    }
+  }
+  return choice;
+}
+
+void ApplyChoice(const TuningChoice& choice, AlgorithmOptions& algorithm,
+                 CompressOptions& compress) {
+  algorithm.algo = choice.algo;
+  compress.ratio = choice.ratio;
+  compress.bucket_mb = choice.bucket_mb;
+  compress.c1_ratio.reset();
+  compress.c2_ratio.reset();
+  compress.interval.reset();
+  compress.c1_slab.clear();
+  compress.c2_slab.clear();
+  if (choice.delay > 0) {
+    compress.delay = choice.delay;
+  } else {
+    compress.delay.reset();
+  }
+  if (choice.algo != AlgorithmKind::kSgd) return;
+  // Nothing of a compressed algorithm is left.
+  algorithm.impl = Implementation::kAuto;
+  algorithm.momentum_sync = algorithm.second_moment_sync = MomentumSync::kNone;
+  compress.c1.reset();
+  compress.c2.reset();
+  compress.theta = compress.ratio_growth = 1;
+}
+
+nlohmann::json ToJson(const TuningChoice& c) {
+  return {{"algorithm", NameOf(c.algo)},
+          {"ratio", c.ratio},
+          {"bucket_mb", c.bucket_mb},
+          {"delay", c.delay},
+          {"text", c.text}};
+}
+
+TuningChoice ParseTuningChoice(const nlohmann::json& json) {
+  TuningChoice c;
+  const auto name = json.at("algorithm").get<std::string>();
+  for (const auto& entry : kAlgorithmKindNames) {
+    if (name == entry.name) c.algo = entry.value;
+  }
+  json.at("ratio").get_to(c.ratio);
+  json.at("bucket_mb").get_to(c.bucket_mb);
+  json.at("delay").get_to(c.delay);
+  json.at("text").get_to(c.text);
+  return c;
 }
 
 nlohmann::json ToJson(const Tuning& t) {

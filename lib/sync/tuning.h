@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "sync/algorithm_options.h"
+#include "sync/arena.h"
 #include "sync/link.h"
 #include "sync/predict.h"
 
@@ -33,6 +35,26 @@ struct Tuning {
 
 // What follows from the numbers that were measured.
 void Advise(Tuning& tuning);
+
+// What a run does with a tuning: dense SGD where compression does not pay. Else the algorithm it
+// was given (cser where that was sgd) at the advised ratio, or the next lower power of two that the
+// model has enough blocks for; settings that follow from a ratio (c1_ratio, c2_ratio, interval) are
+// left to it. The delay is taken over where the algorithm can apply means late.
+struct TuningChoice {
+  AlgorithmKind algo = AlgorithmKind::kSgd;
+  double ratio = 1;
+  double bucket_mb = 4;
+  int64_t delay = 0;
+  std::string text;  // in words, one line
+};
+TuningChoice ChooseBy(const Tuning& tuning, const AlgorithmOptions& algorithm,
+                      const CompressOptions& compress, const ArenaLayout& layout);
+void ApplyChoice(const TuningChoice& choice, AlgorithmOptions& algorithm,
+                 CompressOptions& compress);
+
+nlohmann::json ToJson(const TuningChoice& choice);
+// The reverse. Throws nlohmann::json::exception.
+TuningChoice ParseTuningChoice(const nlohmann::json& json);
 
 nlohmann::json ToJson(const Tuning& tuning);
 

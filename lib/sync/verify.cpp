@@ -46,16 +46,16 @@ double MaxOverRanks(double value, comm::Communicator& ranks) {
 
 class Verifier {
  public:
-  Verifier(const SyncTrainOptions& o, const TrainSetting& setting, const ImageData& data,
+  Verifier(const SyncTrainOptions& o, const TrainSetting& setting, const TrainingData& data,
            comm::Communicator& ranks)
       : options_(o),
         data_(data),
         ranks_(ranks),
         control_(ranks.Split(0)),
         pool_(setting.threads),
-        replica_(MakeNetwork(o.model, data.train, setting.seed)),
+        replica_(data.MakeNetwork(o.model, setting.seed)),
         algorithm_(MakeAlgorithm<float>(o.optim, o.compress, replica_.layout(), setting.seed)),
-        batches_(data, o.data, ranks.rank(), ranks.size(), setting.seed, pool_),
+        batches_(data.Batches(o.data, ranks.rank(), ranks.size(), setting.seed, pool_)),
         optimizer_(o.optim, replica_.layout()),
         step_(replica_.layout().size()) {}
 
@@ -85,8 +85,8 @@ class Verifier {
 
  private:
   void Step(int64_t t) {
-    const ImageBatchTensors batch = batches_.Train(t - 1);
-    replica_.Gradient(batch.images, batch.labels);
+    const LabelledBatch batch = batches_->Train(t - 1);
+    replica_.Gradient(batch.inputs, batch.labels);
     const StepInput<float> input{.step = t,
                                  .learning_rate = options_.schedule.lr,
                                  .values = replica_.values(),
@@ -146,19 +146,19 @@ class Verifier {
 
   double EvaluationChange(int64_t step) {
     const std::string before = Digest();
-    EvaluateAverage(replica_, algorithm_.get(), batches_, data_.test.size(), step, options_.eval,
+    EvaluateAverage(replica_, algorithm_.get(), *batches_, data_.test_size(), step, options_.eval,
                     *control_);
     return MaxOverRanks(Digest() == before ? 0 : 1, *control_);
   }
 
   const SyncTrainOptions& options_;
-  const ImageData& data_;
+  const TrainingData& data_;
   comm::Communicator& ranks_;
   std::unique_ptr<comm::Communicator> control_;
   ThreadPool pool_;
   Replica replica_;
   std::unique_ptr<Algorithm<float>> algorithm_;
-  RankBatches batches_;
+  std::unique_ptr<RankBatches> batches_;
   LocalOptimizer<float> optimizer_;  // of a rank that trains by itself
   FlatBuffer<float> step_;
   Message planned_;
@@ -172,7 +172,7 @@ bool Verification::passes() const {
 }
 
 Verification Verify(const SyncTrainOptions& options, const TrainSetting& setting,
-                    const ImageData& data, int64_t steps, comm::Communicator& communicator) {
+                    const TrainingData& data, int64_t steps, comm::Communicator& communicator) {
   at::set_num_threads(setting.threads);
   return Verifier(options, setting, data, communicator).Run(steps);
 }

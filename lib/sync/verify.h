@@ -34,7 +34,7 @@ struct Verification {
 //   evaluation     leaves the rank's model and state as they were
 // Every rank calls this; every rank gets the result.
 Verification Verify(const SyncTrainOptions& options, const TrainSetting& setting,
-                    const ImageData& data, int64_t steps, comm::Communicator& communicator);
+                    const TrainingData& data, int64_t steps, comm::Communicator& communicator);
 
 nlohmann::json ToJson(const Verification& verification);
 

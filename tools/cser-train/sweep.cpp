@@ -29,7 +29,7 @@ std::optional<sync::SweepOutcome> Finished(const fs::path& directory) {
 }
 
 sync::SweepOutcome RunOne(const sync::SweepRun& planned, const fs::path& directory,
-                          const sync::ImageData& data, const cli::Context& context) {
+                          const sync::TrainingData& data, const cli::Context& context) {
   sync::SweepOutcome outcome;
   try {
     outcome = TrainInto(directory, planned.options, data, planned.seed, context);
@@ -68,14 +68,14 @@ int RunSweep(const sync::SweepOptions& options, const cli::Context& context) {
   RequireCpu(context);
   const auto seed = static_cast<uint64_t>(context.common.seed);
   const auto runs = sync::PlanSweep(options, seed);
-  const sync::ImageData data = sync::OpenImageData(options.train.data, seed);
+  const auto data = sync::OpenTrainingData(options.train.data, seed);
   const fs::path out = *context.common.out;
   std::vector<sync::SweepOutcome> outcomes;
   for (const sync::SweepRun& planned : runs) {
     const fs::path directory = out / planned.name;
     std::optional<sync::SweepOutcome> known;
     if (context.common.resume) known = Finished(directory);
-    if (!known) known = RunOne(planned, directory, data, context);
+    if (!known) known = RunOne(planned, directory, *data, context);
     outcomes.push_back(std::move(*known));
   }
   const auto rows = sync::Summarise(runs, outcomes);

@@ -6,9 +6,9 @@
 
 #include "cser-train/commands.h"
 #include "run/run_dir.h"
-#include "sync/image_batches.h"
 #include "sync/train.h"
 #include "sync/train_result.h"
+#include "sync/training_data.h"
 
 namespace orchard::cser_train {
 
@@ -27,8 +27,8 @@ std::unique_ptr<sync::Device> DeviceOf(const cli::Context& context);
 // simulation), an empty one elsewhere.
 //   device  null: the CPU
 sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTrainOptions& options,
-                           const sync::ImageData& data, uint64_t seed, const cli::Context& context,
-                           const sync::Device* device = nullptr);
+                           const sync::TrainingData& data, uint64_t seed,
+                           const cli::Context& context, const sync::Device* device = nullptr);
 
 // verify.cpp
 int RunVerify(const sync::VerifyOptions& options, const cli::Context& context);

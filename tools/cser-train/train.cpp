@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -40,6 +41,10 @@ void Print(const sync::SyncResult& r) {
   fmt::print(
       "{} on {} ranks ({}): {} steps, test accuracy {:.2f} % (best {:.2f} %), drift {:.3g}\n",
       r.algorithm, r.ranks, r.engine, r.steps, 100 * r.top1, 100 * r.best_top1, r.drift);
+  if (r.bits_per_byte) {
+    fmt::print("{:.4f} bits per byte of the test text, perplexity {:.4f}\n", *r.bits_per_byte,
+               std::exp(r.test_loss));
+  }
   fmt::print("sent by rank 0: {}", FormatBytes(static_cast<uint64_t>(r.bytes_sent)));
   if (r.ratio) fmt::print(", {:.4g} times less than dense", *r.ratio);
   fmt::print("; {:.1f} s of training\n", r.train_seconds);
@@ -113,8 +118,8 @@ sync::TrainSetting SettingOf(const cli::Context& context, uint64_t seed) {
 }
 
 sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTrainOptions& options,
-                           const sync::ImageData& data, uint64_t seed, const cli::Context& context,
-                           const sync::Device* device) {
+                           const sync::TrainingData& data, uint64_t seed,
+                           const cli::Context& context, const sync::Device* device) {
   sync::TrainSetting setting = SettingOf(context, seed);
   setting.device = device;
   const StopSignals signals;
@@ -146,13 +151,13 @@ int RunTrain(const sync::SyncTrainOptions& options, const cli::Context& context)
   }
   const std::unique_ptr<sync::Device> device = DeviceOf(context);
   const auto seed = static_cast<uint64_t>(context.common.seed);
-  const sync::ImageData data = sync::OpenImageData(options.data, seed);
+  const auto data = sync::OpenTrainingData(options.data, seed);
   if (context.common.dry_run) {
-    ShowPlan(sync::PlanRun(options, data, seed), context);
+    ShowPlan(sync::PlanRun(options, *data, seed), context);
     return 0;
   }
   const sync::SyncResult result =
-      TrainInto(*context.common.out, options, data, seed, context, device.get());
+      TrainInto(*context.common.out, options, *data, seed, context, device.get());
   if (result.steps == 0) return 0;  // another rank of an MPI job speaks
   if (context.common.json) {
     fmt::print("{}\n", sync::ToJson(result).dump());

@@ -34,10 +34,10 @@ void Print(const sync::Tuning& t) {
 int RunTune(const sync::TuneOptions& options, const cli::Context& context) {
   RequireCpu(context);
   const auto seed = static_cast<uint64_t>(context.common.seed);
-  const sync::ImageData data = sync::OpenImageData(options.train.data, seed);
+  const auto data = sync::OpenTrainingData(options.train.data, seed);
   const sync::TrainSetting setting = SettingOf(context, seed);
   comm::RunRanks({options.train.run.ranks}, [&](comm::Communicator& ranks) {
-    const sync::Tuning tuning = sync::Tune(options.train, setting, data, options.steps, ranks);
+    const sync::Tuning tuning = sync::Tune(options.train, setting, *data, options.steps, ranks);
     if (ranks.rank() > 0) return;
     if (context.common.json) {
       fmt::print("{}\n", sync::ToJson(tuning).dump());

@@ -14,12 +14,12 @@ namespace orchard::cser_train {
 int RunVerify(const sync::VerifyOptions& options, const cli::Context& context) {
   RequireCpu(context);
   const auto seed = static_cast<uint64_t>(context.common.seed);
-  const sync::ImageData data = sync::OpenImageData(options.train.data, seed);
+  const auto data = sync::OpenTrainingData(options.train.data, seed);
   const sync::TrainSetting setting = SettingOf(context, seed);
   bool passes = true;
   comm::RunRanks({options.train.run.ranks}, [&](comm::Communicator& communicator) {
     const sync::Verification v =
-        sync::Verify(options.train, setting, data, options.steps, communicator);
+        sync::Verify(options.train, setting, *data, options.steps, communicator);
     passes = v.passes();
     if (communicator.rank() > 0) return;
     if (context.common.json) {

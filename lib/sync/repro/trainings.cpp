@@ -17,7 +17,7 @@ constexpr double kGuess = 10;  // %, of ten classes
 constexpr const char* kAccuracy = "top1";
 constexpr const char* kDiverged = "diverged";
 
-run::Numbers RunTraining(const SyncTrainOptions& options, const ImageData& data, uint64_t seed) {
+run::Numbers RunTraining(const SyncTrainOptions& options, const TrainingData& data, uint64_t seed) {
   const TrainSetting setting{.seed = seed, .threads = 1, .progress = false};
   SyncResult result;
   try {
@@ -70,13 +70,13 @@ Setting Setting::Make(const ReproOptions& options, uint64_t seed) {
           .runs = options.runs,
           .seed = seed,
           .base = o,
-          .data = OpenImageData(o.data, seed)};
+          .data = OpenTrainingData(o.data, seed)};
 }
 
 std::string Setting::Key() const {
   return fmt::format("{} {} {} {} {} {} {}", quick, base.data.path.value_or("").string(),
                      base.run.epochs, base.data.train_limit, base.data.batch, base.model.arch,
-                     data.train.size());
+                     data->train_size());
 }
 
 Training TrainingOf(const Setting& setting, const Method& method, double ratio, double rate) {
@@ -107,7 +107,7 @@ std::vector<run::Case> CasesOf(const Setting& setting, const std::vector<Trainin
     const uint64_t seed = setting.seed + static_cast<uint64_t>(s);
     for (const Training& training : trainings) {
       cases.push_back({CaseName(training, seed), [&setting, options = training.options, seed] {
-                         return RunTraining(options, setting.data, seed);
+                         return RunTraining(options, *setting.data, seed);
                        }});
     }
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,9 +11,9 @@
 #include "run/case_runner.h"
 #include "run/estimate.h"
 #include "run/report.h"
-#include "sync/image_batches.h"
 #include "sync/repro/options.h"
 #include "sync/train_options.h"
+#include "sync/training_data.h"
 
 namespace orchard::sync::repro {
 
@@ -21,7 +22,7 @@ struct Setting {
   int64_t runs = 3;
   uint64_t seed = 0;      // of the first run
   SyncTrainOptions base;  // of all trainings
-  ImageData data;
+  std::unique_ptr<const TrainingData> data;
 
   // Reads the images. Throws DataError.
   static Setting Make(const ReproOptions& options, uint64_t seed);

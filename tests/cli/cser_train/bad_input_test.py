@@ -89,15 +89,35 @@ class BadInputTest(ProgramTest):
             self.skipTest("there is no mpirun")
         command = [str(PROGRAM), "train", "--kind", "synthetic", "--synthetic", "100", "--batch", "4", "--epochs", "1", "--arch",
                    "mlp:784-32-10", "--block", "32", "--threads", "1", "--no-progress", "--out", str(self.folder / "run")]
-        for differs in ("--interval $((4 + OMPI_COMM_WORLD_RANK / 2))", "--seed $((OMPI_COMM_WORLD_RANK / 2))",
-                        "--lr 0.0$((1 + OMPI_COMM_WORLD_RANK / 2))", "--synthetic $((100 + OMPI_COMM_WORLD_RANK / 2 * 60))"):
+        for differs, key, values in (
+                ("--interval $((4 + OMPI_COMM_WORLD_RANK / 2))", "compress.interval", "4 on rank 0, 5 on rank 2"),
+                ("--seed $((OMPI_COMM_WORLD_RANK / 2))", "common.seed", "0 on rank 0, 1 on rank 2"),
+                ("--lr 0.0$((1 + OMPI_COMM_WORLD_RANK / 2))", "schedule.lr", "0.01 on rank 0, 0.02 on rank 2"),
+                ("--synthetic $((100 + OMPI_COMM_WORLD_RANK / 2 * 60))", "data.synthetic", "100 on rank 0, 160 on rank 2")):
             with self.subTest(differs):
                 result = run("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3", "bash", "-c", f'exec "$@" --force {differs}',
                              "bash", *command)
                 self.assertEqual(result.returncode, 6, result.stderr)
-                self.assertIn("rank 2 differs from rank 0", result.stderr)
+                self.assertIn(f"ranks disagree on {key}: {values}", result.stderr)
                 self.assertNotIn('"loss"', (self.folder / "run" / "metrics.jsonl").read_text()
                                  if (self.folder / "run" / "metrics.jsonl").exists() else "")
+
+    def test_ranks_with_other_files_stop_before_the_first_step(self):
+        if shutil.which("mpirun") is None:
+            self.skipTest("there is no mpirun")
+        # One name, but a machine of a rank has another text under it.
+        (self.folder / "a").write_bytes(b"some text " * 60)
+        (self.folder / "b").write_bytes(b"some_text " * 60)
+        command = [str(PROGRAM), "train", "--kind", "text", "--path", str(self.folder / "text"), "--context", "8", "--batch", "4",
+                   "--arch", "gpt2:1-8-2", "--block", "32", "--ratio", "4", "--threads", "1", "--no-progress", "--out", str(self.folder / "run")]
+        script = (f'if [ $OMPI_COMM_WORLD_RANK = 1 ]; then name=b; else name=a; fi; mount --bind {self.folder}/$name {self.folder}/text; '
+                  'exec "$@"')
+        (self.folder / "text").write_bytes(b"")
+        if run("unshare", "-m", "true").returncode:
+            self.skipTest("mount namespaces need root")
+        result = run("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", "unshare", "-m", "bash", "-c", script, "bash", *command)
+        self.assertEqual(result.returncode, 6, result.stderr)
+        self.assertIn("ranks disagree on data:", result.stderr)
 
 
 if __name__ == "__main__":

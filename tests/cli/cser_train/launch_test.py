@@ -66,7 +66,7 @@ class LaunchTest(ProgramTest):
             self.skipTest("there is no iproute2")
 
     def wait_for(self, condition, what):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180  # a busy machine takes half a minute to start two daemons and two ranks
         while not condition():
             self.assertLess(time.monotonic(), deadline, what)
             time.sleep(0.05)
@@ -124,6 +124,24 @@ class LaunchTest(ProgramTest):
             # Headers of Ethernet, IP and TCP, and acknowledgements, come on top.
             self.assertAlmostEqual((carried[1][rank] - carried[0][rank]) / more, 1.03, delta=0.04)
 
+    def test_the_estimate_of_a_wire_is_that_of_links_that_carry_frames(self):
+        self.needs_links()
+        # Messages of 0.5, 4 and 34 kB: of small ones headers are a third, of large ones a twentieth.
+        for hidden in ("1", "4", "32"):
+            with self.subTest(hidden):
+                carried, estimated, counted = [], [], []
+                for steps in ("20", "220"):
+                    links = self.folder / f"links{hidden}-{steps}.json"
+                    self.assert_works(run(PROGRAM, "launch", "-n", "3", "--netns", "unlimited", "--frames", "--links", links, "--", *TRAIN,
+                                          "--arch", f"mlp:784-{hidden}-10", "--algo", "sgd", "--epochs", "100", "--max-steps", steps,
+                                          "--log-every", "1000", "--eval-epochs", "0", "--out", self.folder / f"{hidden}-{steps}", timeout=180))
+                    carried.append(json.loads(links.read_text())["ranks"][0]["sent"])
+                    estimated.append(self.result(f"{hidden}-{steps}")["wire_bytes_estimated"])
+                    counted.append(self.result(f"{hidden}-{steps}")["bytes_sent"])
+                more = carried[1] - carried[0]
+                self.assertGreater(more, counted[1] - counted[0])
+                self.assertAlmostEqual((estimated[1] - estimated[0]) / more, 1, delta=0.05)
+
     def test_a_link_has_the_rate_that_was_asked_for(self):
         self.needs_links()
         self.assert_works(run(PROGRAM, "launch", "-n", "2", "--netns", "20mbit", "--links", self.folder / "links.json", "--", *TRAIN,
@@ -133,6 +151,30 @@ class LaunchTest(ProgramTest):
         # Buckets fill while ranks compute, so that time counts too.
         fastest = (result["bytes_sent"] - 2 * (256 << 10)) * 8 / 20e6
         self.assertGreater(result["train_seconds"], fastest)
+
+    def test_a_tuned_run_compresses_on_a_slow_link_and_goes_on_as_it_began(self):
+        self.needs_links()
+        # 102 kB per step at 2 Mb/s: 0.4 s on the wire, a step's computation is some milliseconds.
+        command = (PROGRAM, "launch", "-n", "2", "--netns", "2mbit", "--burst", "16384", "--", *TRAIN, "--tune", "--tune-steps", "5", "--epochs", "4",
+                   "--save-every", "20", "--eval-epochs", "0", "--out", self.folder / "run")
+        self.assert_works(run(*command, timeout=240))
+        choice = json.loads((self.folder / "run" / "tuning.json").read_text())
+        self.assertNotEqual(choice["algorithm"], "sgd")
+        self.assertGreater(choice["ratio"], 1)
+        result = self.result("run")
+        self.assertEqual(result["algorithm"], choice["algorithm"])
+        self.assertEqual(result["nominal_ratio"], choice["ratio"])
+        self.assertIn(f"training with --algo {choice['algorithm']} --ratio {choice['ratio']:g}", result["tuning"])
+        # Over memory, where another choice may follow, the run resumes with that of its file.
+        weights = (self.folder / "run" / "final" / "model.safetensors").read_bytes()
+        again = [str(word) for word in command]
+        del again[4:8]
+        self.assert_works(run(*again, "--resume", timeout=240))
+        self.assertEqual(self.result("run")["tuning"], result["tuning"])
+        self.assertEqual((self.folder / "run" / "final" / "model.safetensors").read_bytes(), weights)
+
+    def test_tuning_needs_a_link(self):
+        self.assert_fails(run(PROGRAM, "simulate", *TRAIN[1:], "--tune", "--out", self.folder / "run"), 2, "no link between simulated ranks")
 
     def test_nothing_is_left_of_a_launcher_that_is_killed(self):
         self.needs_links()

@@ -83,6 +83,19 @@ class TrainTest(ProgramTest):
         self.assertEqual(files, self.rank_files("mpi"))
         self.assertIn("Accuracy against traffic", (self.folder / "mpi" / "report.html").read_text())
 
+    def test_eight_processes_are_eight_simulated_ranks(self):
+        more = ("--max-steps", "10", "--batch", "4", "--save-every", "6", "--base", "adamw", "--lr", "0.01", "--second-moment-sync", "reset",
+                "--momentum-sync", "reset", "--interval", "4")
+        self.simulate("simulated", "--ranks", "8", *more)
+        self.mpi("mpi", 8, *more)
+        self.assert_same("simulated", "mpi")
+        files = self.rank_files("simulated")
+        self.assertEqual(len(files), 8)
+        self.assertEqual(files, self.rank_files("mpi"))
+        for key in ("bytes_sent", "wire_bytes_estimated", "drift"):
+            self.assertEqual(self.result("simulated")[key], self.result("mpi")[key])
+        self.assertGreater(self.result("mpi")["wire_bytes_estimated"], 1.04 * self.result("mpi")["bytes_sent"])
+
     def test_bytes_and_weights_are_the_same_by_mpi_for_every_kind_of_message(self):
         dense = None
         for algo in ("sgd", "cser", "topk-ef"):

@@ -5,18 +5,22 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <set>
 #include <string>
 #include <tuple>
 
 #include "base/error.h"
+#include "sync/image_data.h"
 
 namespace orchard::sync::repro {
 namespace {
 
 Setting SettingOf(int64_t runs) {
   const data::ImageDataset images(1, 1, 1, {0, 0}, {0, 1});
-  return {.runs = runs, .seed = 5, .data = {images, images, {0}, {1}}};
+  return {.runs = runs,
+          .seed = 5,
+          .data = std::make_unique<ImageData>(images, images, ImageData::Statistics{{0}, {1}})};
 }
 
 std::string NameOf(const Training& training, int seed) {

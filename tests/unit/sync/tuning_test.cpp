@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
 #include "comm/simulated.h"
+#include "sync/algorithm.h"
 
 namespace orchard::sync {
 namespace {
@@ -85,6 +89,61 @@ TEST(Tuning, BucketsOutweighTheirLatency) {
   const double bytes = 1e6 * t.bucket_mb;
   const double wire = 2.0 * 3 / 4 * bytes / t.link.bandwidth, latency = 2 * 3 * t.link.latency;
   EXPECT_NEAR(wire / latency, 10, 1e-9);
+}
+
+const ArenaLayout kLarge({{"a", {1000, 1000}}}), kSmall({{"a", {64, 64}}});
+
+TEST(TuningChoice, IsDenseWhereThereIsNothingToGain) {
+  AlgorithmOptions algorithm{.impl = Implementation::kOne, .momentum_sync = MomentumSync::kReset};
+  CompressOptions compress{.c1 = CompressorKind::kTopK, .interval = 7, .theta = 0.5};
+  const TuningChoice choice = ChooseBy(Measured(1, 1.03, 1.01), algorithm, compress, kLarge);
+  EXPECT_EQ(choice.algo, AlgorithmKind::kSgd);
+  EXPECT_THAT(choice.text, HasSubstr("compression does not pay here"));
+  EXPECT_THAT(choice.text, HasSubstr("training with --algo sgd"));
+  ApplyChoice(choice, algorithm, compress);
+  EXPECT_NO_THROW(MakeAlgorithm<float>(algorithm, compress, kLarge, 0));
+}
+
+TEST(TuningChoice, TakesTheAdvisedRatioAndWhatFollowsFromIt) {
+  AlgorithmOptions algorithm{.algo = AlgorithmKind::kSgd};
+  CompressOptions compress{.ratio = 3, .c1_ratio = 5, .interval = 7, .block = 256};
+  const Tuning tuning = Measured(0.03, 0.51, 0.04);
+  const TuningChoice choice = ChooseBy(tuning, algorithm, compress, kLarge);
+  EXPECT_EQ(choice.algo, AlgorithmKind::kCser);
+  EXPECT_EQ(choice.ratio, tuning.advised_ratio);
+  EXPECT_EQ(choice.delay, tuning.delay);
+  ApplyChoice(choice, algorithm, compress);
+  const ResolvedAlgorithm resolved = Resolve(algorithm, compress);
+  EXPECT_EQ(resolved.interval, 64);  // R_C2 / R_C1 of the ratio 512
+  EXPECT_EQ(compress.block, 256);    // what the user said otherwise stays
+  EXPECT_EQ(compress.bucket_mb, tuning.bucket_mb);
+}
+
+TEST(TuningChoice, KeepsACompressedAlgorithm) {
+  const AlgorithmOptions algorithm{.algo = AlgorithmKind::kQsparse};
+  const TuningChoice choice = ChooseBy(Measured(0.03, 0.51, 0.04), algorithm, {}, kLarge);
+  EXPECT_EQ(choice.algo, AlgorithmKind::kQsparse);
+  EXPECT_EQ(choice.delay, 0);  // it cannot apply means late
+}
+
+TEST(TuningChoice, LowersARatioThatTheModelHasTooFewBlocksFor) {
+  AlgorithmOptions algorithm;
+  CompressOptions compress;
+  const TuningChoice choice = ChooseBy(Measured(0.03, 0.51, 0.04), algorithm, compress, kSmall);
+  EXPECT_LT(choice.ratio, 512);
+  EXPECT_GT(choice.ratio, 1);
+  EXPECT_THAT(choice.text, HasSubstr("too few blocks for 512"));
+  ApplyChoice(choice, algorithm, compress);
+  EXPECT_NO_THROW(MakeAlgorithm<float>(algorithm, compress, kSmall, 0));
+  compress.ratio *= 2;
+  EXPECT_THROW(MakeAlgorithm<float>(algorithm, compress, kSmall, 0), UsageError);
+}
+
+TEST(TuningChoice, ComesBackFromItsFile) {
+  const TuningChoice choice = ChooseBy(Measured(0.03, 0.51, 0.04), {}, {}, kLarge);
+  const TuningChoice again = ParseTuningChoice(ToJson(choice));
+  EXPECT_EQ(ToJson(again), ToJson(choice));
+  EXPECT_EQ(again.algo, choice.algo);
 }
 
 }  // namespace
