@@ -482,7 +482,7 @@ SyncResult Train(const SyncTrainOptions& options, const TrainSetting& setting,
                  const TrainingData& data, comm::Communicator& communicator, run::RunDir* run) {
   at::set_num_threads(setting.threads);  // of this thread: a simulated rank has its own
   if (setting.device != nullptr) setting.device->Enter();
-  if (!options.run.tune) return Trainer(options, setting, data, communicator, run).Run();
+  if (!options.run.auto_tune) return Trainer(options, setting, data, communicator, run).Run();
   std::string tuning;
   const SyncTrainOptions tuned = TunedOptions(options, setting, data, communicator, run, tuning);
   SyncResult result = Trainer(tuned, setting, data, communicator, run).Run();

@@ -140,8 +140,8 @@ struct SyncRunOptions {
   int64_t drift_fix = 0;
   double grad_clip = 0;
   double drift_warning = 0.3;
-  bool tune = false;
-  int64_t tune_steps = 20;
+  bool auto_tune = false;
+  int64_t auto_tune_steps = 20;
   bool trace = false;
 
   void Fields(cli::FieldVisitor& f) {
@@ -162,12 +162,12 @@ struct SyncRunOptions {
     f("grad_clip", grad_clip, "largest norm of a rank's own gradient (0: off)", cli::AtLeast(0));
     f("drift_warning", drift_warning,
       "warn when models are further from their mean than this part of its norm", cli::Positive());
-    f("tune", tune,
+    f("auto_tune", auto_tune,
       "before training, time the link and steps as `tune` does and take what follows: dense sgd "
       "where compression does not pay, else the ratio, bucket_mb and delay; H follows from the "
       "ratio");
-    f("tune_steps", tune_steps, "with tune: steps that each way of training is timed for",
-      cli::AtLeast(1));
+    f("auto_tune_steps", auto_tune_steps,
+      "with auto_tune: steps that each way of training is timed for", cli::AtLeast(1));
     f("trace", trace, "write trace.json");
   }
 };

@@ -39,7 +39,7 @@ struct SyncResult {
   double train_seconds = 0, compute_seconds = 0, update_seconds = 0, wire_seconds = 0,
          wait_seconds = 0;
   double label_skew = 0;
-  std::string tuning;  // what run.tune measured and chose, in words
+  std::string tuning;  // what run.auto_tune measured and chose, in words
   std::vector<ReachedTarget> targets;
   std::filesystem::path final;
 };

@@ -113,7 +113,9 @@ SyncTrainOptions TunedOptions(const SyncTrainOptions& options, const TrainSettin
   }
   chosen = job.BroadcastText(std::move(chosen));
   if (chosen.empty()) {
-    const Tuning tuning = Tune(options, setting, data, options.run.tune_steps, ranks);
+    // Apart from training, whose bytes are counted.
+    const auto apart = ranks.Split(0);
+    const Tuning tuning = Tune(options, setting, data, options.run.auto_tune_steps, *apart);
     const Replica replica(data.MakeNetwork(options.model, setting.seed));
     nlohmann::json json =
         ToJson(ChooseBy(tuning, options.optim, options.compress, replica.layout()));

@@ -18,9 +18,9 @@ namespace orchard::sync {
 Tuning Tune(const SyncTrainOptions& options, const TrainSetting& setting, const TrainingData& data,
             int64_t steps, comm::Communicator& ranks);
 
-// What a run with run.tune trains with: the options with a tuning's choice in them, the same on all
-// ranks. A new run measures, and keeps what it chose in `tuning.json`; a resumed one goes on with
-// that. A collective call. Throws what Tune throws; DataError for a damaged tuning.json.
+// What a run with run.auto_tune trains with: the options with a tuning's choice in them, the same
+// on all ranks. A new run measures, and keeps what it chose in `tuning.json`; a resumed one goes on
+// with that. A collective call. Throws what Tune throws; DataError for a damaged tuning.json.
 //   run   on rank 0 only
 //   text  becomes the choice in words
 SyncTrainOptions TunedOptions(const SyncTrainOptions& options, const TrainSetting& setting,

@@ -14,7 +14,8 @@
 namespace orchard::sync {
 namespace {
 
-constexpr double kWorth = 1.05;  // what a step must be longer by before anybody cares
+constexpr int64_t kLongestDelay = 10;  // steps; more has not been tried (cser-train repro C7)
+constexpr double kWorth = 1.05;        // what a step must be longer by before anybody cares
 
 }  // namespace
 
@@ -88,7 +89,7 @@ TuningChoice ChooseBy(const Tuning& t, const AlgorithmOptions& algorithm,
     choice.algo = dense ? AlgorithmKind::kCser : algorithm.algo;
     choice.ratio = t.advised_ratio;
     while (choice.ratio > 1 && !fits()) choice.ratio /= 2;
-    choice.delay = t.delay;
+    choice.delay = std::min(t.delay, kLongestDelay);
     if (choice.ratio > 1 && !fits()) choice.delay = 0;
   }
   if (choice.ratio == 1) choice.algo = AlgorithmKind::kSgd;

@@ -39,7 +39,7 @@ void Advise(Tuning& tuning);
 // What a run does with a tuning: dense SGD where compression does not pay. Else the algorithm it
 // was given (cser where that was sgd) at the advised ratio, or the next lower power of two that the
 // model has enough blocks for; settings that follow from a ratio (c1_ratio, c2_ratio, interval) are
-// left to it. The delay is taken over where the algorithm can apply means late.
+// left to it. The delay, at most 10, is taken over where the algorithm can apply means late.
 struct TuningChoice {
   AlgorithmKind algo = AlgorithmKind::kSgd;
   double ratio = 1;

@@ -155,7 +155,7 @@ class LaunchTest(ProgramTest):
     def test_a_tuned_run_compresses_on_a_slow_link_and_goes_on_as_it_began(self):
         self.needs_links()
         # 102 kB per step at 2 Mb/s: 0.4 s on the wire, a step's computation is some milliseconds.
-        command = (PROGRAM, "launch", "-n", "2", "--netns", "2mbit", "--burst", "16384", "--", *TRAIN, "--tune", "--tune-steps", "5", "--epochs", "4",
+        command = (PROGRAM, "launch", "-n", "2", "--netns", "2mbit", "--burst", "16384", "--", *TRAIN, "--auto-tune", "--auto-tune-steps", "5", "--epochs", "4",
                    "--save-every", "20", "--eval-epochs", "0", "--out", self.folder / "run")
         self.assert_works(run(*command, timeout=240))
         choice = json.loads((self.folder / "run" / "tuning.json").read_text())
@@ -164,6 +164,7 @@ class LaunchTest(ProgramTest):
         result = self.result("run")
         self.assertEqual(result["algorithm"], choice["algorithm"])
         self.assertEqual(result["nominal_ratio"], choice["ratio"])
+        self.assertGreater(result["ratio"], 0.8 * choice["ratio"])  # what tuning itself sent is not training's
         self.assertIn(f"training with --algo {choice['algorithm']} --ratio {choice['ratio']:g}", result["tuning"])
         # Over memory, where another choice may follow, the run resumes with that of its file.
         weights = (self.folder / "run" / "final" / "model.safetensors").read_bytes()
@@ -174,7 +175,7 @@ class LaunchTest(ProgramTest):
         self.assertEqual((self.folder / "run" / "final" / "model.safetensors").read_bytes(), weights)
 
     def test_tuning_needs_a_link(self):
-        self.assert_fails(run(PROGRAM, "simulate", *TRAIN[1:], "--tune", "--out", self.folder / "run"), 2, "no link between simulated ranks")
+        self.assert_fails(run(PROGRAM, "simulate", *TRAIN[1:], "--auto-tune", "--out", self.folder / "run"), 2, "no link between simulated ranks")
 
     def test_nothing_is_left_of_a_launcher_that_is_killed(self):
         self.needs_links()
