@@ -38,9 +38,9 @@ run::ExperimentResult HeldBack(const Setting& setting, const run::CaseResults& r
   result.claim =
       "Holding back a part of the error removes the divergence of error feedback, and at high "
       "ratios does better than error reset.";
-  run::Table table{.caption = "CSEA with gradients at x^ + theta e: accuracy (%)",
-                   .columns = {"Shards", "Ratio", "theta 0 (error feedback)", "0.25", "0.5",
-                               "1 (error reset)"}};
+  run::Table table{
+      .caption = "CSEA with gradients at x^ + theta e: accuracy (%)",
+      .columns = {"Shards", "Ratio", "theta 0 (error feedback)", "0.25", "0.5", "1 (error reset)"}};
   const auto row = [&](const char* shards, double ratio, Shard shard) {
     std::vector<run::Cell> cells = {shards, run::Cell(ratio)};
     for (const double theta : kParts) {

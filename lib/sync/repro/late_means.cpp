@@ -33,8 +33,8 @@ run::ExperimentResult LateMeans(const Setting& setting, const run::CaseResults& 
   run::ExperimentResult result;
   result.claim = "Means that are applied up to ten steps late cost next to no accuracy.";
   run::Table table{.caption = "CSEA whose means arrive late: accuracy (%) and drift",
-                   .columns = {"Ratio", "at once", "1 step", "5 steps", "10 steps",
-                               "drift at once", "10 steps"}};
+                   .columns = {"Ratio", "at once", "1 step", "5 steps", "10 steps", "drift at once",
+                               "10 steps"}};
   for (const double ratio : Ratios(setting)) {
     std::vector<run::Cell> row = {run::Cell(ratio)};
     for (const int64_t delay : kDelays) {
