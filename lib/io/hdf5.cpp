@@ -76,6 +76,28 @@ int64_t RowElements(const std::vector<int64_t>& shape) {
   return count;
 }
 
+// Chunks that the whole shape makes, which does not overflow. 0: it is not stored in chunks.
+int64_t Chunks(const Hdf5Info& info) {
+  if (info.chunk.empty() || std::count(info.shape.begin(), info.shape.end(), 0) > 0) return 0;
+  int64_t count = 1;
+  for (size_t i = 0; i < info.shape.size(); ++i) {
+    const int64_t chunk = std::max<int64_t>(info.chunk[i], 1);
+    count *= info.shape[i] / chunk + (info.shape[i] % chunk != 0 ? 1 : 0);
+  }
+  return count;
+}
+
+// Those that the file holds; none where it cannot tell.
+int64_t StoredChunks(hid_t dataset) {
+  hsize_t count = 0;
+  const Hdf5Handle all(H5Dget_space(dataset), H5Sclose);
+  if (H5Dget_num_chunks(dataset, all, &count) < 0) {
+    H5Eclear2(H5E_DEFAULT);
+    return 0;
+  }
+  return static_cast<int64_t>(count);
+}
+
 Hdf5Handle LinkProperties() {
   Hdf5Handle properties(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   H5Pset_create_intermediate_group(properties, 1);
@@ -192,8 +214,12 @@ int64_t Hdf5File::Elements(const std::string& name, size_t element_size) const {
   // one by one, for hours where a damaged shape has billions of them.
   constexpr int64_t kBelieved = int64_t{1} << 30;
   constexpr int64_t kMostCompression = 1100;  // deflate's is 1032
-  const auto stored = static_cast<int64_t>(H5Dget_storage_size(state_->Dataset(name)));
-  if (overflows || (bytes > kBelieved && bytes / kMostCompression > stored)) {
+  const Hdf5Handle dataset = state_->Dataset(name);
+  const auto stored = static_cast<int64_t>(H5Dget_storage_size(dataset));
+  constexpr int64_t kBelievedChunks = 1 << 16;  // each takes the library tens of microseconds
+  const bool many = !overflows && Chunks(info) > kBelievedChunks &&
+                    Chunks(info) - StoredChunks(dataset) > kBelievedChunks;
+  if (overflows || many || (bytes > kBelieved && bytes / kMostCompression > stored)) {
     throw DataError(fmt::format("dataset of shape [{}] has {} bytes in the file",
                                 fmt::join(info.shape, ", "), stored),
                     state_->Where(name));

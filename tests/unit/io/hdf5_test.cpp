@@ -197,12 +197,13 @@ TEST(Hdf5File, DamagedChunksAreDataErrors) {
   EXPECT_THAT(ErrorOf([&] { Hdf5File::Open(path).Read<int32_t>("x"); }), HasSubstr("a.h5"));
 }
 
-TEST(Hdf5File, AShapeThatClaimsMoreThanIsStoredIsRefused) {
-  const TemporaryDirectory directory;
+// A file with the numbers 0, 1, ... whose header then claims `claimed` of them.
+std::filesystem::path FileThatClaims(const TemporaryDirectory& directory, int64_t claimed,
+                                     const Hdf5Storage& storage) {
   constexpr int64_t kRows = 123'457;
   {
     Hdf5File file = Hdf5File::Create(directory / "a.h5");
-    file.Write<int32_t>("x", Ramp<int32_t>(kRows), {kRows}, {.gzip = 4});
+    file.Write<int32_t>("x", Ramp<int32_t>(kRows), {kRows}, storage, /*growable=*/true);
     file.Finish();
   }
   std::string bytes;
@@ -212,10 +213,31 @@ TEST(Hdf5File, AShapeThatClaimsMoreThanIsStoredIsRefused) {
   }
   const auto text_of = [](int64_t n) { return std::string(reinterpret_cast<char*>(&n), 8); };
   const size_t shape = bytes.find(text_of(kRows));
-  ASSERT_NE(shape, std::string::npos);
-  bytes.replace(shape, 8, text_of(3'000'000'000));
-  const auto path = directory.Put("a.h5", bytes);
+  EXPECT_NE(shape, std::string::npos);
+  bytes.replace(shape, 8, text_of(claimed));
+  return directory.Put("a.h5", bytes);
+}
+
+TEST(Hdf5File, AShapeThatClaimsMoreThanIsStoredIsRefused) {
+  const TemporaryDirectory directory;
+  const auto path = FileThatClaims(directory, 3'000'000'000, {.gzip = 4});
   EXPECT_THAT(ErrorOf([&] { Hdf5File::Open(path).Read<int32_t>("x"); }), HasSubstr("a.h5: x"));
+}
+
+// 64 MB at most, but two million chunks to fill in, each of which takes the library long.
+TEST(Hdf5File, AShapeOfVeryManyChunksThatAreNotThereIsRefused) {
+  const TemporaryDirectory directory;
+  const auto path = FileThatClaims(directory, 16'000'000, {.chunk_rows = 8});
+  EXPECT_THAT(ErrorOf([&] { Hdf5File::Open(path).Read<int32_t>("x"); }), HasSubstr("a.h5: x"));
+}
+
+TEST(Hdf5File, SparseRowsAreZeros) {
+  const TemporaryDirectory directory;
+  const auto path = FileThatClaims(directory, 123'500, {.chunk_rows = 8});
+  const auto values = Hdf5File::Open(path).Read<int32_t>("x");
+  ASSERT_EQ(values.size(), 123'500U);
+  EXPECT_EQ(values[123'456], 123'456);
+  EXPECT_EQ(values[123'499], 0);
 }
 
 RC_GTEST_PROP(Hdf5File, AnyRowRangeIsTheSliceOfTheWhole, ()) {
