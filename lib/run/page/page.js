@@ -62,9 +62,11 @@
   }
 
   // --- Charts
-  const kShapes = ["circle", "triangle", "rect", "rectRot", "crossRot", "star", "circle", "triangle"];
+  const kShapes = ["circle", "triangle", "rect", "rectRot", "crossRot", "star"];
   const kDashes = [[], [], [], [7, 4], [7, 4], [2, 3], [2, 3], [9, 3, 2, 3]];
-  const kColours = kShapes.length;
+  const kColours = kDashes.length;
+  // With another shape where a colour comes again, so that many series stay apart.
+  const shapeOf = (i) => kShapes[(i + 5 * Math.floor(i / kColours)) % kShapes.length];
   const color = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
   const seriesColor = (i) => color("series-" + (i % kColours + 1));
 
@@ -121,7 +123,7 @@
     const few = series.x.length <= 40;
     const sets = [{
       label: series.name, data: points(series, series.y), seriesIndex: i, interval: null, band: intervalOf(series),
-      borderWidth: 2, borderDash: kDashes[i % kColours], pointStyle: kShapes[i % kColours],
+      borderWidth: 2, borderDash: kDashes[i % kColours], pointStyle: shapeOf(i),
       pointRadius: few ? 3.5 : 0, pointHitRadius: 8, pointHoverRadius: 5, tension: 0, spanGaps: false,
     }];
     if (series.low) {
@@ -137,7 +139,7 @@
       label: series.name, seriesIndex: i, interval: intervalOf(series),
       data: data.kind === "bar" ? series.y : points(series, series.y),
       borderWidth: data.kind === "bar" ? 0 : 1.5, borderRadius: 3, maxBarThickness: 56,
-      pointStyle: kShapes[i % kColours], pointRadius: 4.5, pointHoverRadius: 6,
+      pointStyle: shapeOf(i), pointRadius: 4.5, pointHoverRadius: 6,
     }));
   }
 
