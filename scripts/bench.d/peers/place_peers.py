@@ -1,12 +1,13 @@
 """place_peers.py SCRATCH PROGRAM GRAPH: what scripts/bench.d/place_peers prints.
 
 "theirs" are seconds of the call alone, "ours" of the whole program: start, reading the graph, simulating and writing the placement. "quality" is
-ours over theirs where less is better: makespan for heft, what the cut costs for METIS. heft's rank function visits every path, so that it is
+ours over theirs where less is better: makespan for heft, what the cut costs for METIS and Scotch. heft's rank function visits every path, so that it is
 compared on small graphs."""
 import json
 import math
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -102,6 +103,21 @@ imbalance = lambda part: 4 * max(sum(w for w, p in zip(work, part) if p == d) fo
 add("GNMT, pymetis: quality (cost of the cut)", cut(home) / cut(parts), "ours / theirs", imbalance=imbalance(home), their_imbalance=imbalance(parts))
 add("GNMT, pymetis: theirs", spent, "s")
 add("GNMT, mincut: ours", whole, "s")
+
+# Scotch by its program, where it is installed (Debian: scotch).
+gpart = shutil.which("scotch_gpart") or shutil.which("gpart")
+if gpart:
+    lines = ["0", f"{len(names)} {begin[-1]}", "0 011"]  # weights of edges and vertices
+    lines += [f"{w} {len(entry)} " + " ".join(f"{weight} {b}" for b, weight in entry) for w, entry in zip(work, neighbours)]
+    (scratch / "gnmt.grf").write_text("\n".join(lines) + "\n")
+    spent, _ = seconds_of(lambda: subprocess.run([gpart, "4", scratch / "gnmt.grf", scratch / "gnmt.map", "-b0.05"], check=True, capture_output=True))
+    parts = [0] * len(names)
+    for line in (scratch / "gnmt.map").read_text().splitlines()[1:]:
+        vertex, part = map(int, line.split())
+        parts[vertex] = part
+    add("GNMT, Scotch's gpart: quality (cost of the cut)", cut(home) / cut(parts), "ours / theirs",
+        imbalance=imbalance(home), their_imbalance=imbalance(parts))
+    add("GNMT, Scotch's gpart: theirs", spent, "s")
 
 import torch
 from accelerate import infer_auto_device_map
