@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "execute/executor_state.h"
+#include "execute/host_link.h"
 #include "io/printable.h"
 
 namespace orchard::execute {
@@ -41,16 +42,25 @@ std::string FirstLine(const std::string& text) { return text.substr(0, text.find
 
 }  // namespace
 
+// Here, where HostLink is complete.
+Lane::Lane() = default;
+Lane::~Lane() = default;
+
 Executor::State::State(const Program& p, Layout layout, const std::vector<DeviceSpec>& devices,
                        const ExecutorOptions& o)
     : program(p),
       options(o),
       wiring(p, layout, o.train),
+      host(layout.host),
       sending_until(devices.size()),
       receiving_until(devices.size()) {
   if (o.train && !p.no_training.empty())
     throw ImpossibleError("the model cannot be trained operator by operator: " + p.no_training,
                           p.name);
+  const bool cuda =
+      std::any_of(devices.begin(), devices.end(), [](const DeviceSpec& d) { return d.cuda(); });
+  if (host && (o.train || cuda))
+    throw UsageError("parameters on the host are for forward passes on CPU devices", p.name);
   for (size_t d = 0; d < devices.size(); ++d) {
     auto lane = std::make_unique<Lane>();
     lane->index = static_cast<int32_t>(d);
@@ -70,6 +80,7 @@ Executor::State::State(const Program& p, Layout layout, const std::vector<Device
     for (int32_t i : lane->order) {
       try {
         if (i < p.inputs()) lane->inputs[i] = place(p.example_inputs[i]);
+        if (host && host->offloaded[i]) continue;
         for (int32_t k : p.operators[i].parameters) {
           if (lane->parameters.contains(k)) continue;
           at::Tensor value = place(p.parameters[k].value.detach());
@@ -82,7 +93,11 @@ Executor::State::State(const Program& p, Layout layout, const std::vector<Device
     }
     lanes.push_back(std::move(lane));
   }
-  for (const auto& lane : lanes) lane->courier = std::make_unique<Courier>(*this, lane->index);
+  for (const auto& lane : lanes) {
+    lane->courier = std::make_unique<Courier>(*this, lane->index);
+    if (host && !host->fetches[lane->index].empty())
+      lane->host = std::make_unique<HostLink>(*this, *lane, host->fetches[lane->index]);
+  }
   for (const auto& lane : lanes)
     lane->thread = std::thread([this, &own = *lane] { LaneMain(own); });
 }
@@ -94,7 +109,10 @@ Executor::State::~State() {
   }
   changed.notify_all();
   for (const auto& lane : lanes) lane->thread.join();
-  for (const auto& lane : lanes) lane->courier.reset();
+  for (const auto& lane : lanes) {
+    lane->host.reset();
+    lane->courier.reset();
+  }
 }
 
 void Executor::State::Fail(std::exception_ptr error) {
@@ -147,6 +165,7 @@ void Executor::State::ResetLane(Lane& lane) {
   }
   lane.values.assign(wiring.producer.size(), {});
   lane.missing = wiring.remote_inputs;
+  if (lane.host) lane.host->Reset();
   lane.gradients.assign(wiring.value_of_slot.size(), {});
   lane.missing_gradients = wiring.awaited_gradients;
   lane.received.clear();
@@ -171,6 +190,7 @@ void Executor::State::RunStep(Lane& lane) {
       Rethrow(program.operators[op].name, lane.spec.name);
     }
     if (failed) return;
+    if (lane.host) lane.host->Ended(op);
   }
   if (options.train) {
     for (auto op = lane.order.rbegin(); op != lane.order.rend(); ++op) {
@@ -225,7 +245,11 @@ std::vector<at::Tensor> Executor::State::CallBody(Lane& lane, int32_t op,
     if (wiring.gradient_slot[op][k] >= 0) inputs[k].requires_grad_(true);
   }
   std::vector<at::Tensor> parameters;
-  for (int32_t p : what.parameters) parameters.push_back(lane.parameters.at(p));
+  if (lane.host && lane.host->Serves(op)) {
+    parameters = lane.host->Parameters(op);
+  } else {
+    for (int32_t p : what.parameters) parameters.push_back(lane.parameters.at(p));
+  }
   std::vector<at::Tensor> outputs = what.body->Run(inputs, parameters, lane.spec.device);
   if (!record) return outputs;
   lane.saved[op] = {inputs, outputs};
@@ -368,6 +392,9 @@ StepResult Executor::Step() {
   for (const auto& lane : s.lanes) {
     result.peak_bytes.push_back(lane->account->peak());
     result.transfers.insert(result.transfers.end(), lane->received.begin(), lane->received.end());
+    if (!lane->host) continue;
+    const std::vector<FetchSpan>& spans = lane->host->spans();
+    result.fetches.insert(result.fetches.end(), spans.begin(), spans.end());
   }
   if (s.options.keep_results) {
     for (const Value& output : s.program.outputs) {

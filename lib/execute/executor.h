@@ -20,12 +20,17 @@
 #include "execute/program.h"
 #include "place/cluster.h"
 
+namespace orchard::place {
+struct HostPlan;  // host_plan.h
+}  // namespace orchard::place
+
 namespace orchard::execute {
 
-// Where every operator runs, and in which order on each device.
+// Where every operator runs, in which order on each device, and whose parameters the host keeps.
 struct Layout {
   std::vector<int32_t> device;
   std::vector<std::vector<int32_t>> order;
+  std::shared_ptr<const place::HostPlan> host = nullptr;  // may be null
 };
 
 // Everything on device 0, in the order of the program.
@@ -44,6 +49,13 @@ struct TransferSpan {
   Span span;
 };
 
+// Parameters of an operator that came from the host.
+struct FetchSpan {
+  int32_t op = 0, device = 0;
+  int64_t bytes = 0;
+  Span span;
+};
+
 struct StepResult {
   double us = 0;                    // from the start to the end of the last device
   std::vector<at::Tensor> outputs;  // on the CPU
@@ -52,6 +64,7 @@ struct StepResult {
   std::vector<Span> forward, backward;  // of each operator
   std::vector<Span> update;             // of each device
   std::vector<TransferSpan> transfers;
+  std::vector<FetchSpan> fetches;
   std::vector<int64_t> peak_bytes;  // of each device
 };
 
@@ -64,9 +77,11 @@ struct ExecutorOptions {
 
 class Executor {
  public:
-  // Copies the parameters to their devices. The layout's order must be one that does not wait for
-  // itself. Throws ImpossibleError when members of a group are on two devices or when the program
-  // cannot be trained; ResourceError when a device is too small.
+  // Copies the parameters to their devices, but for those that the layout keeps on the host: that
+  // is for forward passes on CPU devices, and for parameters that one operator reads. The layout's
+  // order must be one that does not wait for itself. Throws ImpossibleError when members of a group
+  // are on two devices or when the program cannot be trained; ResourceError when a device is too
+  // small.
   Executor(const Program& program, Layout layout, const std::vector<DeviceSpec>& devices,
            const ExecutorOptions& options);
   ~Executor();

@@ -63,6 +63,7 @@ struct Parcel {
 };
 
 struct Lane;
+class HostLink;  // host_link.h
 
 // Carries parcels away from one device. On the CPU by a thread of its own; on CUDA the caller
 // submits the copy to a stream of the pair.
@@ -106,7 +107,11 @@ struct Lane {
   std::map<int32_t, at::Tensor> inputs;      // by operator
   std::optional<c10::Stream> stream;         // CUDA
   std::unique_ptr<Courier> courier;
+  std::unique_ptr<HostLink> host;  // with parameters on the host
   std::thread thread;
+
+  Lane();
+  ~Lane();
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -141,6 +146,7 @@ struct Executor::State {
   const Program& program;
   ExecutorOptions options;
   Wiring wiring;
+  std::shared_ptr<const place::HostPlan> host;  // may be null
   std::vector<std::unique_ptr<Lane>> lanes;
 
   // Links of the throttle: until when each device's channels are taken.

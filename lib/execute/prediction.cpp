@@ -74,8 +74,11 @@ Prediction Predict(const place::Graph& graph, const place::Cluster& cluster, con
     }
   }
   place::Simulator simulator(result.tasks, cluster);
-  if (simulator.Run(device, place::Dispatch::kOrder, order) == place::kNever)
-    throw Error(ExitCode::kInternal, "the order of a training step waits for itself", graph.name);
+  const place::Time makespan = layout.host && !train
+                                   ? simulator.RunWithHost(device, order, graph, layout.host)
+                                   : simulator.Run(device, place::Dispatch::kOrder, order);
+  if (makespan == place::kNever)
+    throw Error(ExitCode::kInternal, "the order of the step waits for itself", graph.name);
   result.schedule = simulator.Result();
   return result;
 }

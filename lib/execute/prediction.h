@@ -20,7 +20,8 @@ struct Prediction {
 
 // With `train` every operator that states a backward time gets a backward operator on its device,
 // with the edges turned round; a device runs its forward operators, then the backward ones in
-// reverse, then the updates of those that state a time for it.
+// reverse, then the updates of those that state a time for it. Without, parameters that the layout
+// keeps on the host are fetched.
 Prediction Predict(const place::Graph& graph, const place::Cluster& cluster, const Layout& layout,
                    bool train);
 

@@ -6,6 +6,7 @@
 #include "io/printable.h"
 #include "place/analytic_cost.h"
 #include "place/groups.h"
+#include "place/host_plan.h"
 #include "place/simulate.h"
 #include "place/training_step.h"
 
@@ -69,6 +70,29 @@ place::Graph MakeGraph(const Program& program, const Costs& costs) {
   return builder.Build();
 }
 
+namespace {
+
+// Fetches are planned for one operator each.
+void CheckHost(const Program& program, const place::HostPlan& host) {
+  std::vector<int32_t> readers(program.parameters.size(), 0);
+  for (const Operator& op : program.operators) {
+    for (int32_t p : op.parameters) ++readers[p];
+  }
+  for (int32_t i = 0; i < program.size(); ++i) {
+    if (!host.offloaded[i]) continue;
+    for (int32_t p : program.operators[i].parameters) {
+      if (readers[p] == 1 || !program.parameters[p].trainable) continue;
+      throw UsageError(
+          fmt::format("the parameter {} of {} is on the host, and other operators read it as well",
+                      io::Quoted(program.parameters[p].name),
+                      io::Quoted(program.operators[i].name)),
+          "placement", "place without --offload");
+    }
+  }
+}
+
+}  // namespace
+
 Layout LayoutOf(const Program& program, const place::Graph& graph, const place::Cluster& cluster,
                 const place::Placement& placement) {
   if (graph.size() != program.size()) {
@@ -96,10 +120,15 @@ Layout LayoutOf(const Program& program, const place::Graph& graph, const place::
   const place::TaskGraph tasks =
       place::MakeTasks(graph, place::GroupOperators(graph, place::Grouping::kNone));
   place::Simulator simulator(tasks, cluster);
-  if (simulator.Run(layout.device, place::Dispatch::kOrder, order) == place::kNever) {
+  const place::Time makespan =
+      placement.host ? simulator.RunWithHost(layout.device, order, graph, placement.host)
+                     : simulator.Run(layout.device, place::Dispatch::kOrder, order);
+  if (makespan == place::kNever) {
     throw DataError("the order waits for itself", graph.name,
                     "an operator stands before one that it needs");
   }
+  if (placement.host) CheckHost(program, *placement.host);
+  layout.host = placement.host;
   return layout;
 }
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "place/host_plan.h"
 #include "run/timeline.h"
 
 namespace orchard::execute {
@@ -20,8 +22,16 @@ struct DeviceRows {
         compute(timeline.AddThread(process, "compute")),
         sends(timeline, process, "send"),
         receives(timeline, process, "receive") {}
+
+  // The thread of parameters that come from the host, where there are any.
+  int Fetch(run::Timeline& timeline, run::Timeline::Span span) {
+    if (!fetches) fetches.emplace(timeline, process, "from the host");
+    return fetches->Take(span);
+  }
+
   int process, compute;
   run::TimelineRows sends, receives;
+  std::optional<run::TimelineRows> fetches;
 };
 
 struct Copy {
@@ -54,6 +64,13 @@ void DrawPrediction(run::Timeline& timeline, std::vector<DeviceRows>& rows,
     copies.push_back({t.src, t.dst, prediction.graph.tensor_names[t.tensor], {t.start, t.end}});
   }
   DrawCopies(timeline, rows, std::move(copies));
+  for (size_t d = 0; d < plan.fetches.size(); ++d) {
+    for (size_t k = 0; k < plan.fetches[d].size(); ++k) {
+      const run::Timeline::Span span{plan.fetches[d][k].start, plan.fetches[d][k].end};
+      timeline.Slice(rows[d].Fetch(timeline, span),
+                     prediction.graph.ops[plan.host->fetches[d][k].op].name, span);
+    }
+  }
 }
 
 void DrawMeasurement(run::Timeline& timeline, std::vector<DeviceRows>& rows, const Program& program,
@@ -77,6 +94,11 @@ void DrawMeasurement(run::Timeline& timeline, std::vector<DeviceRows>& rows, con
                       SpanOf(t.span)});
   }
   DrawCopies(timeline, rows, std::move(copies));
+  for (const FetchSpan& fetch : measured.fetches) {
+    const run::Timeline::Span span = SpanOf(fetch.span);
+    timeline.Slice(rows[fetch.device].Fetch(timeline, span), program.operators[fetch.op].name,
+                   span);
+  }
 }
 
 }  // namespace

@@ -64,11 +64,12 @@ void PlaceAgain(Session& s) {
   how.optimizer = place::Optimizer::kSgd;
   const auto seed = static_cast<uint64_t>(s.context.common.seed);
   if (s.options.run.train == execute::Training::kNone) {
+    if (s.layout.host) how.offload = place::Offload::kAuto;
     const place::PlaceResult placed =
         place::Place(s.graph, s.cluster, how, {.threads = Threads(s.context), .seed = seed});
     s.placement_text = place::PlacementToJson(s.graph, s.cluster, how, placed, seed);
     const place::Schedule& schedule = placed.best.result.schedule;
-    s.layout = {schedule.device, schedule.order};
+    s.layout = {schedule.device, schedule.order, schedule.host};
     return;
   }
   how.training.step = place::Step::kTraining;
@@ -140,6 +141,7 @@ Json Summary(const Session& s, const execute::RunResult& result) {
           {"one_device", DifferenceJson(result.check)},
           {"unsplit", DifferenceJson(result.unsplit)},
           {"transfers", result.median_step.transfers.size()},
+          {"fetches", result.median_step.fetches.size()},
           {"devices", devices},
           {"rounds", rounds}};
 }
@@ -163,6 +165,12 @@ void Print(const Session& s, const execute::RunResult& result) {
                device.memory == INT64_MAX
                    ? ""
                    : " of " + FormatBytes(static_cast<uint64_t>(device.memory)));
+  }
+  if (const auto& fetches = result.median_step.fetches; !fetches.empty()) {
+    int64_t bytes = 0;
+    for (const execute::FetchSpan& fetch : fetches) bytes += fetch.bytes;
+    fmt::print("  parameters fetched from the host {} times, {}\n", fetches.size(),
+               FormatBytes(static_cast<uint64_t>(bytes)));
   }
   if (result.check) fmt::print("against one device: {}\n", InWords(*result.check, train));
   if (result.unsplit) fmt::print("against the model as one: {}\n", InWords(*result.unsplit, train));
@@ -230,6 +238,28 @@ void LoadBackend(const place::DeviceOptions& options) {
   execute::DevicesOf(place::ReadCluster(options.devices, {}, place::Comm::kParallel));
 }
 
+// Parameters on the host are fetched in forward passes on CPU devices alone.
+void CheckHost(const place::Placement& placement, const place::Cluster& cluster,
+               const RunCommandOptions& options) {
+  if (placement.offloaded == 0) return;
+  const char* why = nullptr;
+  if (options.run.train != execute::Training::kNone) {
+    why = "training steps";
+  } else if (!placement.host) {
+    why = "a forward pass by the placement of a training step";
+  } else {
+    for (const execute::DeviceSpec& device : execute::DevicesOf(cluster)) {
+      if (device.cuda()) why = "CUDA devices";
+    }
+  }
+  if (why == nullptr) return;
+  throw UsageError(
+      fmt::format("with {} the executor keeps all parameters on their devices, and the "
+                  "placement has those of {} operators on the host",
+                  why, placement.offloaded),
+      options.placement.string(), "place without --offload");
+}
+
 }  // namespace
 
 int RunRun(const RunCommandOptions& options, const cli::Context& context) {
@@ -248,12 +278,7 @@ int RunRun(const RunCommandOptions& options, const cli::Context& context) {
   session.cluster = options.devices.Make(session.graph);
   const place::Placement placement = place::ReadPlacement(
       options.placement, session.graph, session.cluster, options.graph.has_value());
-  if (placement.offloaded > 0) {
-    throw UsageError(fmt::format("the executor keeps all parameters on their devices, and the "
-                                 "placement has those of {} operators on the host",
-                                 placement.offloaded),
-                     options.placement.string(), "place without --offload");
-  }
+  CheckHost(placement, session.cluster, options);
   session.layout = execute::LayoutOf(program, session.graph, session.cluster, placement);
   execute::RunResult result;
   Json summary;

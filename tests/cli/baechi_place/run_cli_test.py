@@ -125,6 +125,35 @@ class BaechiRunTest(ProgramTest):
         self.assert_fails(self.run_tower("--memory", "10KB"), 7, "device0", "10.0 kB")
         self.assert_works(self.run_tower("--memory", "1MB"))
 
+    def test_parameters_on_the_host_are_fetched_before_they_are_used(self):
+        placed = self.dir / "offloaded.json"
+        # Six layers of 4.2 kB, and room for about four.
+        small = ["--devices", "1", "--memory", "20KB", "--host-latency-us", "3000"]
+        summary = self.json_of(run(PROGRAM, "place", self.graph, *small, "--offload", "auto", "-o", placed, "--no-progress", "--json"))
+        command = [PROGRAM, "run", self.model, placed, "--graph", self.graph, *small, *FEW]
+        out = self.dir / "offloaded"
+        result = self.json_of(run(*command, "--json", "--out", out, "--trace"))
+        self.assertTrue(result["passed"])
+        self.assertTrue(result["one_device"]["same_bits"])
+        self.assertEqual(result["fetches"], summary["offload"]["fetches"])
+        self.assertGreater(result["fetches"], 0)
+        self.assertLessEqual(result["devices"][0]["peak_bytes"], 20000)
+        self.assertAlmostEqual(result["predicted_us"], summary["makespan_us"], places=2)
+        threads = perfetto.imported((out / "trace.json").read_text()).slices
+        for process in ("device0 predicted", "device0 measured"):
+            self.assertEqual(sum(len(spans) for thread, spans in threads.items() if thread == (process, "from the host")), result["fetches"])
+        slow = self.json_of(run(*command, "--json", "--throttle"))
+        self.assertGreaterEqual(slow["measured_us"], 3000 * result["fetches"])
+        self.assertIn("fetched from the host", self.assert_works(run(*command)))
+        self.assert_fails(run(*command, "--train", "sgd"), 2, "training steps", "on the host")
+        # The same placement with everything on the device does not fit.
+        content = json.loads(placed.read_text())
+        for key in ("offload", "host_transfers"):
+            content.pop(key)
+        resident = self.dir / "resident.json"
+        resident.write_text(json.dumps(content))
+        self.assert_fails(run(PROGRAM, "run", self.model, resident, "--graph", self.graph, *small, *FEW), 7, "device0")
+
     def test_placements_of_other_graphs_are_refused(self):
         text = self.graph.read_text()
         name = json.loads(text)["ops"][3]["name"]

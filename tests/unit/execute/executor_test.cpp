@@ -7,9 +7,13 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
+#include <memory>
+
 #include "base/error.h"
 #include "execute/run_model.h"
 #include "execute/torchscript.h"
+#include "place/host_plan.h"
 #include "unit/execute/script_module.h"
 
 namespace orchard::execute {
@@ -183,6 +187,116 @@ TEST(Executor, ThrottledTransfersTakeAtLeastWhatTheLinkSays) {
   ASSERT_EQ(step.transfers.size(), 1u);
   EXPECT_GE(step.transfers[0].span.us(), 5000);  // 400 bytes at 10 us, and 1 ms
   EXPECT_GE(step.forward[2].begin_us - step.forward[1].begin_us, 5000);
+}
+
+// ---- parameters on the host ----
+
+// A plan without fetches for one operator after another.
+std::shared_ptr<place::HostPlan> EmptyPlan(const Program& program, size_t devices) {
+  auto plan = std::make_shared<place::HostPlan>();
+  plan->offloaded.assign(program.operators.size(), 0);
+  plan->fetches.resize(devices);
+  return plan;
+}
+
+// All layers of Chain(3, ...) on one device, each fetched when the one before has ended.
+Layout LateFetches(const Program& program) {
+  Layout layout = SingleLayout(program, 1);
+  auto plan = EmptyPlan(program, 1);
+  for (int32_t op = 1; op <= 3; ++op) {
+    plan->offloaded[op] = 1;
+    plan->fetches[0].push_back({op, {op}, op - 1});
+  }
+  layout.host = plan;
+  return layout;
+}
+
+TEST(Executor, HoldsParametersOfTheHostWhileTheirReaderRuns) {
+  const Program program = ReadScript(Chain(3, 64), "offload");
+  const int64_t matrix = 64 * 64 * 4;
+  const Layout layout = LateFetches(program);
+  // The input of the model, and of each layer what it reads, its weights, and what it makes.
+  std::vector<DeviceSpec> devices = Devices(1);
+  devices[0].limit = 4 * matrix;
+  Executor executor(program, layout, devices, {.keep_results = true});
+  executor.Step();
+  const StepResult step = executor.Step();
+  EXPECT_EQ(step.peak_bytes[0], 4 * matrix);
+  ASSERT_EQ(step.fetches.size(), 3u);
+  for (int32_t k = 0; k < 3; ++k) {
+    EXPECT_EQ(step.fetches[k].op, k + 1);
+    EXPECT_EQ(step.fetches[k].bytes, matrix);
+    EXPECT_GE(step.forward[k + 1].begin_us, step.fetches[k].span.end_us);
+    if (k > 0) EXPECT_GE(step.fetches[k].span.end_us, step.forward[k].begin_us);
+  }
+  const StepResult single =
+      Executor(program, SingleLayout(program, 1), Devices(1), {.keep_results = true}).Step();
+  EXPECT_TRUE(Compare(step.outputs, {}, single.outputs, {}).same_bits);
+  devices[0].limit = 4 * matrix - 1;
+  EXPECT_THROW(Executor(program, layout, devices, {}).Step(), ResourceError);
+}
+
+TEST(Executor, AFetchWithoutRoomNamesTheOperatorAndTheDevice) {
+  const Program program = ReadScript(Chain(3, 64), "no_room");
+  std::vector<DeviceSpec> devices = Devices(1);
+  devices[0].limit = int64_t{64} * 64 * 4;  // the input alone
+  Executor executor(program, LateFetches(program), devices, {});
+  try {
+    executor.Step();
+    FAIL() << "the step should not have fitted";
+  } catch (const ResourceError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("from the host to cpu:0"));
+  }
+}
+
+TEST(Executor, ThrottledFetchesTakeAtLeastWhatTheLinkSays) {
+  const Program program = ReadScript(Chain(3, 8), "slow_host");
+  place::Cluster cluster(1, INT64_MAX, {}, place::Comm::kParallel);
+  cluster.host_link = {10, 1000};
+  Executor executor(program, LateFetches(program), Devices(1), {.throttle = &cluster});
+  const StepResult step = executor.Step();
+  for (const FetchSpan& fetch : step.fetches)
+    EXPECT_GE(fetch.span.us(), 3560);  // 256 bytes at 10 us, and 1 ms
+  EXPECT_GE(step.forward[3].begin_us, 3 * 3560);
+}
+
+RC_GTEST_PROP(Executor, ResultsDoNotDependOnWhereParametersLive, ()) {
+  const auto choices = *rc::gen::resize(
+      14, rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 4096))));
+  const auto draw =
+      *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 3)));
+  const auto devices = *rc::gen::inRange(1, 4);
+  const Program program = ReadScript(RandomScript(choices), "hosted");
+  Layout layout = RandomLayout(program, devices, draw);
+  std::vector<int> readers(program.parameters.size(), 0);
+  for (const Operator& op : program.operators) {
+    for (int32_t p : op.parameters) ++readers[p];
+  }
+  auto plan = EmptyPlan(program, layout.order.size());
+  size_t fetches = 0;
+  for (size_t d = 0; d < layout.order.size(); ++d) {
+    const std::vector<int32_t>& order = layout.order[d];
+    int last = -1;
+    for (int at = 0; at < static_cast<int>(order.size()); ++at) {
+      const Operator& op = program.operators[order[at]];
+      const bool alone = std::all_of(op.parameters.begin(), op.parameters.end(),
+                                     [&](int32_t p) { return readers[p] == 1; });
+      if (op.parameters.empty() || !alone || *rc::gen::inRange(0, 3) == 0) continue;
+      last = *rc::gen::inRange(last, at);
+      plan->offloaded[order[at]] = 1;
+      plan->fetches[d].push_back({order[at], {order[at]}, last < 0 ? -1 : order[last]});
+      ++fetches;
+    }
+  }
+  layout.host = plan;
+  const ExecutorOptions how{.keep_results = true};
+  Executor placed(program, layout, Devices(devices), how);
+  Executor single(program, SingleLayout(program, 1), Devices(1), how);
+  for (int step = 0; step < 2; ++step) {
+    const StepResult a = placed.Step();
+    RC_ASSERT(a.fetches.size() == fetches);
+    RC_ASSERT(Compare(a.outputs, {}, single.Step().outputs, {}).same_bits);
+  }
 }
 
 }  // namespace
