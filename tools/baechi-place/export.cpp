@@ -105,7 +105,9 @@ void AddExport(cli::Program& program) {
        .summary =
            "writes a placement as a device map, TensorFlow devices, Graphviz, CSV or ONNX models",
        .example = "baechi-place export data/graphs/gnmt_v2.json placed/placement.json --devices 4 "
-                  "--to dot -o g.dot"},
+                  "--to dot -o g.dot",
+       .details = "The example's placement is made by\n"
+                  "  baechi-place place data/graphs/gnmt_v2.json --devices 4 --out placed"},
       RunExport);
 }
 
