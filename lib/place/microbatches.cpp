@@ -217,10 +217,8 @@ std::optional<Member> RefinePipelined(const Problem& step, const std::vector<Mem
   const int32_t count = step.graph.step->options.microbatches;
   PlaceOptions shorter = options;  // a move simulates so many times as many operators
   shorter.refine_steps = PipelinedRefineSteps(options, count);
-  SearchContext stateless = context;
-  stateless.file = nullptr;
   std::vector<Member> members = starts;
-  AddRefined(step, shorter, stateless, members);
+  AddRefined(step, shorter, context, members);
   if (members.size() == starts.size()) return std::nullopt;
   Member free_order = std::move(members.back());
   const StepCandidate devices{

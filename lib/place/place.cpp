@@ -18,6 +18,7 @@
 #include "place/offload.h"
 #include "place/planner.h"
 #include "place/recipe.h"
+#include "place/refine_file.h"
 #include "place/refine_members.h"
 #include "place/training_step.h"
 
@@ -165,6 +166,7 @@ PlaceResult Search(const Problem& problem, const PlaceOptions& options,
   if (portfolio && ExhaustiveMember(problem, result.members)) {
     ExactMember(problem, result.members, result.bound);
   } else if (portfolio) {
+    const StopSignals stop;
     AddRefined(problem, options, context, result.members);
   }
   result.interrupted = StopRequested();
@@ -194,6 +196,7 @@ PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& 
   if (offload) RefuseToOffload(options);
   PlaceResult result = Search(problem, options, context);
   if (offload) AddOffloaded(problem, result);
+  if (context.file && !result.interrupted) context.file->Remove();
   const std::optional<int64_t> works = LimitThatWorks(result.members);
   if (!result.best.usable() && works && options.compat == Compat::kNone) {
     ThrowInfeasible(

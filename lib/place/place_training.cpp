@@ -13,6 +13,7 @@
 #include "place/microbatches.h"
 #include "place/offload.h"
 #include "place/recompute.h"
+#include "place/refine_file.h"
 
 namespace orchard::place {
 namespace {
@@ -177,13 +178,15 @@ class TrainingSearch {
       if (count > 1 && !candidates_.empty()) Several(count);
     }
     RefineSeveral(part);
-    if (MayTighten(options_)) {
+    // After a signal only what it takes to have a placement.
+    if (MayTighten(options_) && !(StopRequested() && plan_.result.best.usable())) {
       for (const StepCandidate& candidate : FewOf(candidates_)) {
         for (int32_t count : counts_) Tighten(candidate, count);
       }
     }
     SetBound();
     plan_.result.interrupted = StopRequested();
+    if (context_.file && !plan_.result.interrupted) context_.file->Remove();
     plan_.result.seconds = SecondsNow() - begin;
     return std::move(plan_);
   }
@@ -233,6 +236,7 @@ class TrainingSearch {
   // of the time goes to all of them in equal parts, the other half to the best.
   void RefineSeveral(const PlaceOptions& options) {
     if (promising_.empty()) return;
+    const StopSignals stop;
     const auto parts = static_cast<int64_t>(promising_.size());
     const int64_t halves = parts > 1 ? 2 : 1;
     PlaceOptions part = options;
@@ -253,8 +257,13 @@ class TrainingSearch {
   void Refine(Promising& promising, const PlaceOptions& options) {
     const Problem problem = StepProblem(*promising.step, cluster_, options_);
     if (!CanWin(problem)) return;
-    std::optional<Member> refined =
-        RefinePipelined(problem, promising.starts, options, Heard(promising.count));
+    ++annealings_;
+    if (StopRequested()) return;
+    SearchContext context = Heard(promising.count);
+    RefineFile file;
+    if (context_.file) file = context_.file->Later(annealings_, promising.count);
+    context.file = context_.file ? &file : nullptr;
+    std::optional<Member> refined = RefinePipelined(problem, promising.starts, options, context);
     if (!refined) return;
     Take(*refined, promising.step);
     if (!Better(*refined, promising.starts[0])) return;
@@ -333,6 +342,7 @@ class TrainingSearch {
   std::vector<StepCandidate> candidates_;
   std::vector<Promising> promising_;
   TrainingPlan plan_;
+  int annealings_ = 0;    // of several micro-batches
   int64_t annealed_ = 0;  // steps, or seconds, as progress counts them
 };
 

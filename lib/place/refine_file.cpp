@@ -1,5 +1,7 @@
 #include "place/refine_file.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -100,9 +102,25 @@ void RefineFile::Save(const RefineState& state) const {
   WriteFileAtomically(path_, json.dump() + "\n");
 }
 
+RefineFile RefineFile::Later(int n, int microbatches) const {
+  if (path_.empty()) return {};
+  RefineFile later = *this;
+  later.path_.replace_filename(fmt::format("{}-{}-of-{}{}", path_.stem().string(), n, microbatches,
+                                           path_.extension().string()));
+  return later;
+}
+
 void RefineFile::Remove() const {
+  if (path_.empty()) return;
   std::error_code ignored;
-  if (!path_.empty()) std::filesystem::remove(path_, ignored);
+  std::filesystem::remove(path_, ignored);
+  const std::string begin = path_.stem().string() + "-", end = path_.extension().string();
+  std::vector<std::filesystem::path> later;
+  for (const auto& entry : std::filesystem::directory_iterator(path_.parent_path(), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(begin) && name.ends_with(end)) later.push_back(entry.path());
+  }
+  for (const auto& path : later) std::filesystem::remove(path, ignored);
 }
 
 }  // namespace orchard::place

@@ -1,5 +1,6 @@
 // The annealing between two rounds as a file, so that an interrupted one goes on to the result that
-// it would have had.
+// it would have had. A search of several annealings keeps the states of those that are over until
+// all are.
 #pragma once
 
 #include <filesystem>
@@ -22,7 +23,10 @@ class RefineFile {
   // to `problem`, UsageError where it was made with another key.
   std::optional<RefineState> Load(const Problem& problem) const;
   void Save(const RefineState& state) const;
-  // The annealing is over.
+  // That of the n-th annealing of the same search behind this one, n = 1, 2, ...: of a step with so
+  // many micro-batches.
+  RefineFile Later(int n, int microbatches) const;
+  // The search is over: this one and the later ones.
   void Remove() const;
 
  private:

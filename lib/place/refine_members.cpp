@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/number_format.h"
-#include "base/signals.h"
 #include "place/batch_anneal.h"
 #include "place/batch_simulate.h"
 #include "place/refine.h"
@@ -100,7 +99,6 @@ void AddRefined(const Problem& problem, const PlaceOptions& options, const Searc
   RefineOptions refine{.seed = context.seed, .threads = context.threads};
   refine.seconds = options.time_limit;
   refine.steps = options.time_limit > 0 ? 0 : options.refine_steps;
-  const StopSignals stop;
   Time known = starts[0]->usable() ? starts[0]->result.schedule.makespan : kNever;
   RefineCalls calls;
   calls.progress = [&](const RefineProgress& done) {
@@ -132,7 +130,6 @@ void AddRefined(const Problem& problem, const PlaceOptions& options, const Searc
     if (!state) state = BeginRefine(problem, CandidatesOf(problem, starts), refine);
     if (file) calls.checkpoint = [&](const RefineState& now) { file->Save(now); };
     found = Refine(problem, std::move(*state), refine, calls);
-    if (file && !StopRequested()) file->Remove();
     order = OrderOf(problem, found);
   }
   refined.result = Evaluate(problem, found.device, order);

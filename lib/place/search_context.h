@@ -20,7 +20,8 @@ struct SearchContext {
   uint64_t seed = 0;  // of random placements and annealing
   PlaceProgress progress;
   std::optional<int> cuda;           // index of a CUDA device that anneals where it can
-  const RefineFile* file = nullptr;  // where annealing goes on from, and leaves its state
+  const RefineFile* file = nullptr;  // where annealing goes on from, and leaves its state; whole
+                                     // searches remove it when they are not interrupted
 };
 
 }  // namespace orchard::place

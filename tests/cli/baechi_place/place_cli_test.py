@@ -215,20 +215,20 @@ class BaechiPlaceTest(ScratchTest):
         self.assertEqual(again["experiments"][0]["measurements"], result["measurements"])
         self.assert_fails(run(PROGRAM, "bench", "--experiment", "E0"), 2, "E1 to E8")
 
-    def test_an_interrupted_refinement_goes_on_to_the_same_placement(self):
+    def check_that_interruptions_change_nothing(self, place):
         """Signals at whatever moment: what comes out after the last --resume is what comes out without any."""
-        graph = self.dir / "layered.json"
-        self.assert_works(run(PROGRAM, "gen", graph, "--ops", 200, "--width", 10))
-        place = [PROGRAM, "place", graph, "--devices", "3", "--refine-steps", "20000", "--threads", "1", "--no-progress"]
         self.assert_works(run(*place, "--out", self.dir / "whole"))
-        out, interrupted = self.dir / "parts", 0
+        out, interrupted, seen = self.dir / "parts", 0, set()
         arguments = [*map(str, place), "--out", str(out)]
+        states = lambda: {path.name: path.read_text() for path in out.glob("refine*.json")}  # noqa: E731
         for attempt in range(50):
             process = subprocess.Popen(arguments + ["--resume"] * (attempt > 0), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            state = out / "refine.json"
-            before = state.read_text() if state.exists() else None
-            while process.poll() is None and interrupted < 3:
-                if state.exists() and state.read_text() != before:
+            before = states()
+            while process.poll() is None and interrupted < 6:
+                now = states()
+                # Every second signal waits for an annealing that has not been interrupted yet.
+                if now != before and (interrupted % 2 == 0 or set(now) - seen):
+                    seen |= set(now)
                     process.send_signal(signal.SIGTERM)
                     break
                 time.sleep(0.01)
@@ -241,12 +241,27 @@ class BaechiPlaceTest(ScratchTest):
             interrupted += 1
         self.assertEqual(process.returncode, 0)
         self.assertGreaterEqual(interrupted, 1)
-        self.assertFalse((out / "refine.json").exists())
+        self.assertEqual(states(), {})
         whole, parts = (json.loads((self.dir / name / "placement.json").read_text()) for name in ("whole", "parts"))
         self.assertEqual(parts["assign"], whole["assign"])
         self.assertEqual(parts["order"], whole["order"])
         (out / "refine.json").write_text("{}")
         self.assert_fails(run(*place, "--out", out, "--resume"), 3, "refine.json")
+        return seen
+
+    def test_an_interrupted_refinement_goes_on_to_the_same_placement(self):
+        graph = self.dir / "layered.json"
+        self.assert_works(run(PROGRAM, "gen", graph, "--ops", 200, "--width", 10))
+        place = [PROGRAM, "place", graph, "--devices", "3", "--refine-steps", "20000", "--threads", "1", "--no-progress"]
+        self.assertEqual(self.check_that_interruptions_change_nothing(place), {"refine.json"})
+
+    def test_an_interrupted_refinement_of_several_micro_batches_goes_on_to_the_same_placement(self):
+        graph = self.dir / "layered.json"
+        self.assert_works(run(PROGRAM, "gen", graph, "--ops", 60, "--width", 6))
+        place = [PROGRAM, "place", graph, "--devices", "3", "--refine-steps", "4000", "--threads", "1", "--no-progress",
+                 "--step", "training", "--microbatches", "auto", "--launch-us", "0"]
+        seen = self.check_that_interruptions_change_nothing(place)
+        self.assertTrue(any(name.startswith("refine-1-of-") for name in seen), seen)
 
     def test_usage(self):
         self.assert_fails(run(PROGRAM, "place", SMALL, "--devices", "0"), 2, "0 devices")
