@@ -6,16 +6,18 @@
 #include "place/bounds.h"
 #include "place/exhaustive.h"
 #include "place/levels.h"
+#include "place/offload.h"
 
 namespace orchard::place {
 namespace {
 
 class PlacementSearch {
  public:
-  PlacementSearch(const Problem& problem, Time incumbent, SearchBudget& budget)
+  PlacementSearch(const Problem& problem, Time incumbent, SearchBudget& budget, bool offload)
       : problem_(problem),
         tasks_(problem.ops),
         budget_(budget),
+        offload_(offload && problem.memory_can_bind),
         resident_(problem.sizes.Resident()),
         alike_(DevicesAreAlike(problem)),
         topological_(TopologicalTasks(tasks_)),
@@ -31,15 +33,21 @@ class PlacementSearch {
       seen[tasks_.group[i]] = 1;
     }
     least_ = tasks_.LeastWork(problem.cluster);
+    if (offload_) {
+      for (const Device& device : problem.cluster.devices) alike_ = alike_ && !device.host;
+      needs_ = OffloadedNeeds(problem);
+      for (int32_t i = 0; i < tasks_.size(); ++i) resident_[i] -= problem.sizes.perm[i];
+    }
   }
 
   ExactResult Run() {
     ExactResult result;
     const Time simple = ComputeLowerBound(tasks_, problem_.cluster, resident_).value();
-    if (tasks_.groups <= kMaxExactGroups) result.finished = Descend(0, 0);
+    const bool through = tasks_.groups <= kMaxExactGroups && Descend(0, 0);
+    result.finished = through && unresolved_ >= best_;
     result.placements = placements_;
     // Where nothing fits, `best_` is still kNever, and so is the bound.
-    result.bound = result.finished ? std::max(simple, std::min(best_, unresolved_)) : simple;
+    result.bound = through ? std::max(simple, std::min(best_, unresolved_)) : simple;
     result.best = std::move(found_);
     return result;
   }
@@ -65,7 +73,8 @@ class PlacementSearch {
         work += tasks_.WorkOn(problem_.cluster, i, d);
         held += resident_[i];
       }
-      if (held_[d] + held > problem_.cluster.devices[d].memory) continue;
+      const int64_t memory = problem_.cluster.devices[d].memory;
+      if (held_[d] + held > memory || (offload_ && NeedOf(g) > memory)) continue;
       of_group_[g] = d;
       work_[d] += work;
       held_[d] += held;
@@ -76,6 +85,13 @@ class PlacementSearch {
       if (!more) return false;
     }
     return true;
+  }
+
+  // Bytes that the largest operator of a group needs with all parameters on the host but its own.
+  int64_t NeedOf(int32_t group) const {
+    int64_t most = 0;
+    for (int32_t i : tasks_of_[group]) most = std::max(most, needs_[i]);
+    return most;
   }
 
   // The longest path with the transfers that are certain, and the most loaded device.
@@ -103,10 +119,18 @@ class PlacementSearch {
     ++placements_;
     std::vector<int32_t> device(tasks_.size());
     for (int32_t i = 0; i < tasks_.size(); ++i) device[i] = of_group_[tasks_.group[i]];
-    Keep(Evaluate(problem_, device));
+    Evaluated first = Evaluate(problem_, device);
+    if (offload_ && !first.feasible() && first.schedule.makespan < best_) {
+      if (auto fitted = OffloadToFit(problem_, first, /*fast=*/true)) Keep(std::move(*fitted));
+    }
+    Keep(std::move(first));
     if (bound >= best_) return;
-    const OrderSearchResult orders = SearchOrders(problem_, device, best_, budget_);
-    if (orders.order) Keep(Evaluate(problem_, device, *orders.order));
+    OrderSearchResult orders = SearchOrders(problem_, device, best_, budget_, offload_);
+    if (orders.with_host) {
+      Keep(std::move(*orders.with_host));
+    } else if (orders.order) {
+      Keep(Evaluate(problem_, device, *orders.order));
+    }
     if (!orders.finished) unresolved_ = std::min(unresolved_, bound);
   }
 
@@ -119,7 +143,9 @@ class PlacementSearch {
   const Problem& problem_;
   const TaskGraph& tasks_;
   SearchBudget& budget_;
+  bool offload_;
   std::vector<int64_t> resident_;  // bytes that operators hold all the time
+  std::vector<int64_t> needs_;     // with `offload_`: bytes of each operator while it runs
   bool alike_;
   std::vector<int32_t> topological_, order_;  // tasks; groups by their first task
   std::vector<std::vector<int32_t>> tasks_of_;
@@ -133,8 +159,9 @@ class PlacementSearch {
 
 }  // namespace
 
-ExactResult SearchPlacements(const Problem& problem, Time incumbent, SearchBudget& budget) {
-  return PlacementSearch(problem, incumbent, budget).Run();
+ExactResult SearchPlacements(const Problem& problem, Time incumbent, SearchBudget& budget,
+                             bool offload) {
+  return PlacementSearch(problem, incumbent, budget, offload).Run();
 }
 
 }  // namespace orchard::place

@@ -25,7 +25,9 @@ struct ExactResult {
 // searched as SearchOrders does. A bound of the incumbent's makespan proves it optimal: over all
 // placements and orders with parallel links; with duplex and half-duplex links over all that the
 // simulator's rule for transfers can make of them. More than kMaxExactGroups groups are refused
-// (nothing found, not finished).
-ExactResult SearchPlacements(const Problem& problem, Time incumbent, SearchBudget& budget);
+// (nothing found, not finished). With `offload`, for one pass, parameters may be on the host: which
+// of them and when they come is searched as well.
+ExactResult SearchPlacements(const Problem& problem, Time incumbent, SearchBudget& budget,
+                             bool offload = false);
 
 }  // namespace orchard::place

@@ -182,16 +182,19 @@ std::string ChainInWords(const std::vector<ChainLink>& chain, Time makespan) {
                        : sending) += link.end - link.start;
     ++(host ? updates : moved ? moves : link.tensor < 0 ? operators : transfers);
   }
-  std::string text = fmt::format("{}: {} computing in {} operators", Shown(makespan),
-                                 Shown(computing), FormatInteger(operators));
+  const auto counted = [](int64_t n, const char* what) {
+    return fmt::format("{} {}{}", FormatInteger(n), what, n == 1 ? "" : "s");
+  };
+  std::string text = fmt::format("{}: {} computing in {}", Shown(makespan), Shown(computing),
+                                 counted(operators, "operator"));
   if (transfers > 0)
-    text += fmt::format(", {} in {} transfers", Shown(sending), FormatInteger(transfers));
+    text += fmt::format(", {} in {}", Shown(sending), counted(transfers, "transfer"));
   if (moves > 0) {
-    text += fmt::format(", {} in {} transfers from or to the host", Shown(moving),
-                        FormatInteger(moves));
+    text +=
+        fmt::format(", {} in {} from or to the host", Shown(moving), counted(moves, "transfer"));
   }
   if (updates > 0)
-    text += fmt::format(", {} in {} updates there", Shown(updating), FormatInteger(updates));
+    text += fmt::format(", {} in {} there", Shown(updating), counted(updates, "update"));
   const Time waiting = makespan - computing - sending - moving - updating;
   if (waiting > 0) text += fmt::format(", {} waiting for links", Shown(waiting));
   return text;

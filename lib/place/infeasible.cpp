@@ -127,6 +127,7 @@ void ThrowInfeasible(const Problem& problem, const std::vector<Member>& members,
                                              : LeastLimit(tightest)),
         FormatBytes(static_cast<uint64_t>(*smallest)), *smallest);
   }
+  if (!limits.not_asked.empty()) remedy += "; less may do with " + limits.not_asked;
   throw ImpossibleError(what, "", remedy);
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "place/member.h"
@@ -19,6 +20,7 @@ struct LimitsToTell {
   std::optional<int64_t> smallest;  // found to work; without one: LimitThatWorks
   std::optional<int64_t> least;     // that none can undercut; without one: that of the problem
   bool offload = false;             // parameters may live on the host
+  std::string not_asked;            // options that could make something fit: "--offload auto"
   // Where some members have other operators: the problem that needs least memory.
   const Problem* tightest = nullptr;
 };

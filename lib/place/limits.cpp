@@ -193,6 +193,7 @@ int64_t SmallestTrainingLimit(const Graph& forward, const Cluster& cluster,
 
 LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
                        int count, const SearchContext& context) {
+  CheckOffload(options);
   LimitSweep sweep;
   std::vector<LimitPoint> known;  // all placements that were found
   const bool training = options.training.step == Step::kTraining;
@@ -205,12 +206,23 @@ LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOp
   quiet.progress = {};
   int64_t placed = 0;
   const auto place = [&](int64_t limit) {
-    const Member best =
-        training ? SearchTraining(graph, WithLimit(cluster, limit), options, quiet).result.best
-                 : Search(problem_at(limit), options, quiet).best;
+    std::shared_ptr<const Graph> step;
+    Member best;
+    if (training) {
+      TrainingPlan plan = SearchTraining(graph, WithLimit(cluster, limit), options, quiet);
+      best = std::move(plan.result.best);
+      step = plan.step;
+    } else {
+      best = SearchWithHost(problem_at(limit), options, quiet).best;
+    }
     const Time makespan = best.result.schedule.makespan;
-    if (best.usable())
+    if (best.usable()) {
       known.push_back({limit, makespan, PeakOf(best), best.name, best.microbatches, best.pipeline});
+      if (const HostPlan* host = best.result.schedule.host.get()) {
+        known.back().on_host =
+            BytesOnHost(training ? StepProblem(*step, cluster, options) : problem_at(limit), *host);
+      }
+    }
     ++placed;
     if (context.progress) {
       context.progress(
@@ -221,8 +233,13 @@ LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOp
     }
     return best.usable();
   };
-  sweep.least =
-      training ? LeastTrainingLimit(graph, cluster, options) : LeastLimit(problem_at(INT64_MAX));
+  if (training) {
+    sweep.least = LeastTrainingLimit(graph, cluster, options);
+  } else {
+    const Problem unlimited = problem_at(INT64_MAX);
+    sweep.least =
+        options.offload == Offload::kAuto ? LeastOffloadedLimit(unlimited) : LeastLimit(unlimited);
+  }
   if (!place(INT64_MAX)) throw ImpossibleError("no placement fits devices without a limit", "");
   const int64_t needed = known.front().peak;  // by the fastest placement that was found
   sweep.smallest = BisectLimit(sweep.least, needed, kPrecision, place);

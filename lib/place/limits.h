@@ -52,6 +52,7 @@ struct LimitPoint {
   std::string method;
   int32_t microbatches = 1;  // of a training step
   std::string pipeline;      // of several: "gpipe", "1f1b" or "refined"
+  int64_t on_host = 0;       // bytes of parameters, and of their optimiser's states, on the host
 };
 
 struct LimitSweep {
@@ -61,8 +62,9 @@ struct LimitSweep {
 };
 
 // Bisects equal limits with all of `auto` to the smallest (to 1 %), then places at `count` limits
-// between it and the one that no longer binds. With Step::kTraining, training steps of `graph` with
-// the micro-batches, schedules and recomputation of `options`. Throws ImpossibleError when not even
+// between it and the one that no longer binds. With parameters on the host where `options` allow
+// them; with Step::kTraining, training steps of `graph` with the micro-batches, schedules and
+// recomputation of `options`. Throws ImpossibleError when not even
 // unlimited devices do.
 LimitSweep SweepLimits(const Graph& graph, const Cluster& cluster, const PlaceOptions& options,
                        int count, const SearchContext& context = {});

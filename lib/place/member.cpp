@@ -30,6 +30,8 @@ run::Numbers NumbersOf(const Member& member) {
       if (member.pipeline == kPipelineNames[p].name) numbers["pipeline"] = static_cast<double>(p);
     }
   }
+  if (member.with_memory >= 0) numbers["with_memory_ns"] = static_cast<double>(member.with_memory);
+  if (member.recomputing) numbers["recomputing"] = 1;
   const std::vector<int64_t>& peak = member.result.memory.peak;
   for (size_t d = 0; d < peak.size(); ++d)
     numbers[fmt::format("peak_bytes_{:05}", d)] = static_cast<double>(peak[d]);
@@ -57,6 +59,12 @@ Member MemberOf(const std::string& name, Algorithm algorithm, const run::Numbers
   if (member.microbatches > 1) {
     member.pipeline = kPipelineNames[static_cast<size_t>(at("pipeline"))].name;
     member.name = PipelinedName(name, member.microbatches, member.pipeline);
+  }
+  member.recomputing = at("recomputing") != 0;
+  if (member.recomputing) member.name += ", recomputing";
+  if (numbers.contains("with_memory_ns")) {
+    member.with_memory = static_cast<Time>(at("with_memory_ns"));
+    member.name += ", offloading";
   }
   for (const auto& [key, value] : numbers) {
     if (key.starts_with("peak_bytes_"))

@@ -26,7 +26,8 @@ struct Member {
   std::vector<int32_t> favourite;  // m-SCT: favourite child of each operator, or -1
   double lp_objective_us = -1;     // m-SCT: of the linear programme, and a proven bound of it
   double lp_bound_us = -1;
-  Time with_memory = -1;    // with parameters on the host: makespan if all were on the devices
+  Time with_memory = -1;     // with parameters on the host: makespan if all were on the devices
+  bool recomputing = false;  // of a training step: operators run again in the backward pass
   bool limit_free = false;  // the same whatever the devices' memory: its peak is a limit that works
   bool usable() const { return placed && result.feasible(); }
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "place/fetch_plan.h"
 #include "place/training_step.h"
 
@@ -190,6 +191,26 @@ std::optional<Member> Offloaded(const Problem& problem, const Member& base, bool
   return member;
 }
 
+void CheckOffload(const PlaceOptions& options) {
+  if (options.offload == Offload::kOff) return;
+  if (options.compat != Compat::kNone) {
+    throw UsageError("the published programs keep all parameters on devices", "--offload",
+                     "without --compat");
+  }
+  if (options.training.step == Step::kGiven && options.mode == Mode::kTrain) {
+    throw UsageError("the graph does not say which operators use parameters again", "--offload",
+                     "--step training makes the step of a forward graph; --mode infer has none");
+  }
+}
+
+int64_t BytesOnHost(const Problem& problem, const HostPlan& host) {
+  int64_t bytes = 0;
+  for (int32_t i = 0; i < problem.ops.size(); ++i) {
+    if (host.offloaded[i]) bytes += problem.sizes.perm[i];
+  }
+  return bytes;
+}
+
 const Member* ClosestBy(const std::vector<Member>& members, Algorithm algorithm) {
   const Member* found = nullptr;
   for (const Member& member : members) {
@@ -245,6 +266,11 @@ std::vector<int64_t> OffloadedNeeds(const Problem& problem) {
 int64_t LeastOffloadedLimit(const Problem& problem) {
   const std::vector<int64_t> needs = OffloadedNeeds(problem);
   return *std::max_element(needs.begin(), needs.end());
+}
+
+LowerBound BoundFor(const Problem& problem, Offload offload) {
+  if (offload == Offload::kAuto && problem.memory_can_bind) return BoundWithHost(problem);
+  return ComputeLowerBound(problem.ops, problem.cluster, problem.sizes.Resident());
 }
 
 LowerBound BoundWithHost(const Problem& problem) {

@@ -29,12 +29,22 @@ std::vector<const Member*> WorthOffloading(const std::vector<Member>& members, c
 // The best of one algorithm; none when it did not place anything.
 const Member* ClosestBy(const std::vector<Member>& members, Algorithm algorithm);
 
+// Throws UsageError where the options ask for parameters on the host and nobody knows what that
+// would cost: with a published program's conventions, or a graph that holds its backward pass.
+void CheckOffload(const PlaceOptions& options);
+
+// What lives on the host: parameters, and the optimiser's states of a training step.
+int64_t BytesOnHost(const Problem& problem, const HostPlan& host);
+
 // Bytes that some device needs whatever its parameters do: an operator with its parameters once,
 // its scratch and its outputs.
 int64_t LeastOffloadedLimit(const Problem& problem);
 
 // For each operator; LeastOffloadedLimit is the largest.
 std::vector<int64_t> OffloadedNeeds(const Problem& problem);
+
+// ComputeLowerBound, or BoundWithHost where parameters may be on the host and memory can bind.
+LowerBound BoundFor(const Problem& problem, Offload offload);
 
 // A bound that holds with parameters on the host as well: nothing but saved outputs stays on a
 // device, and updates take no time there.

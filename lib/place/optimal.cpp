@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "place/exact_search.h"
 #include "place/milp.h"
+#include "place/offload.h"
 #include "place/place_training.h"
 
 namespace orchard::place {
@@ -40,14 +41,18 @@ Start StartFrom(const Make& portfolio) {
 
 class OptimalPlanner {
  public:
-  OptimalPlanner(const Problem& problem, double seconds, OptimalResult& result)
-      : problem_(problem), result_(result), seconds_(seconds), begin_(SecondsNow()) {}
+  OptimalPlanner(const Problem& problem, double seconds, Offload offload, OptimalResult& result)
+      : problem_(problem),
+        result_(result),
+        seconds_(seconds),
+        offload_(offload == Offload::kAuto),
+        begin_(SecondsNow()) {}
 
   // Whether the search went through everything.
   bool Search(bool more_to_come) {
     const double part = more_to_come ? 0.5 : 1;
     SearchBudget budget{.nodes = INT64_MAX, .deadline = begin_ + part * seconds_};
-    ExactResult found = SearchPlacements(problem_, Makespan(), budget);
+    ExactResult found = SearchPlacements(problem_, Makespan(), budget, offload_);
     result_.placements = found.placements;
     if (found.best) Take("branch and bound", std::move(*found.best));
     if (found.bound < kNever) Prove(found.bound);
@@ -81,23 +86,30 @@ class OptimalPlanner {
 
   const Problem& problem_;
   OptimalResult& result_;
-  double seconds_, begin_;
+  double seconds_;
+  bool offload_;
+  double begin_;
   bool solved_ = false;
 };
 
-std::string Explain(const Problem& problem, const OptimalResult& result, bool searched,
-                    bool solved) {
+// `host`: parameters may be there.
+std::string Explain(const Problem& problem, const OptimalResult& result, bool searched, bool solved,
+                    bool host) {
   const bool parallel = problem.cluster.comm == Comm::kParallel;
   if (searched) {
     return fmt::format(
-        "optimal: branch and bound went through all placements and orders ({} placements to the "
+        "optimal: branch and bound went through all placements and orders{} ({} placements to the "
         "end){}",
-        result.placements,
+        host ? ", and all parameters on the host and moments to fetch them" : "", result.placements,
         parallel ? "" : "; transfers start by the simulator's rule, others were not tried");
   }
   if (result.proven && solved)
     return "optimal to 1e-6: the integer programme is solved (links are parallel)";
   if (result.proven) return "optimal: as fast as the lower bound";
+  if (host) {
+    return "not proven: the search ran out of time, and the integer programme keeps all parameters "
+           "on devices";
+  }
   if (!parallel) {
     return "not proven: the search ran out of time, and the integer programme is for parallel "
            "links "
@@ -109,37 +121,39 @@ std::string Explain(const Problem& problem, const OptimalResult& result, bool se
 }
 
 // The answer for one problem. Without a placement that fits, `proven` says whether there is none.
-OptimalResult Solve(const Problem& problem, Start start, double seconds,
+OptimalResult Solve(const Problem& problem, Start start, double seconds, Offload offload,
                     const SearchContext& context) {
   OptimalResult result;
+  const bool host = offload == Offload::kAuto && problem.memory_can_bind;
   const bool started = start.place.has_value();
   if (started) {
     result.place = std::move(*start.place);
   } else {
-    result.place.bound = ComputeLowerBound(problem.ops, problem.cluster, problem.sizes.Resident());
+    result.place.bound = BoundFor(problem, offload);
     result.place.regime = FindSctRegime(problem.ops, problem.cluster);
   }
   const auto tell = [&](const char* note) {
     if (context.progress) context.progress(note, 0);
   };
-  OptimalPlanner planner(problem, seconds, result);
-  const bool parallel = problem.cluster.comm == Comm::kParallel;
+  OptimalPlanner planner(problem, seconds, offload, result);
+  // The programme's links are parallel, and its parameters on devices.
+  const bool programme = problem.cluster.comm == Comm::kParallel && !host;
   bool searched = false;
   if (planner.Makespan() > result.place.bound.value()) {
     tell("searching");
-    searched = planner.Search(parallel && started);
+    searched = planner.Search(programme && started);
     if (planner.Makespan() == kNever) {
       result.proven = searched;
       result.explanation = searched ? "no placement fits: all were tried" : start.refusal;
       return result;
     }
-    if (!searched && parallel) {
+    if (!searched && programme) {
       tell("integer programme");
       planner.Programme(context.threads);
     }
   }
   result.proven = searched || planner.solved() || planner.Makespan() <= result.place.bound.value();
-  result.explanation = Explain(problem, result, searched, planner.solved());
+  result.explanation = Explain(problem, result, searched, planner.solved(), host);
   return result;
 }
 
@@ -157,6 +171,11 @@ OptimalResult FindOptimalStep(const Graph& forward, const Cluster& cluster,
     throw UsageError("a proof does not go through what could be computed again", "--recompute",
                      "without it");
   }
+  if (options.place.offload != Offload::kOff) {
+    throw UsageError(
+        "a proof with parameters on the host is for one pass, and not for a training step",
+        "--offload", "place --step training --offload auto searches without a proof");
+  }
   const std::vector<int32_t> counts = options.place.training.MicrobatchCounts();
   OptimalResult best;
   std::vector<OptimalResult::Count> of_counts;
@@ -168,7 +187,7 @@ OptimalResult FindOptimalStep(const Graph& forward, const Cluster& cluster,
     const Problem problem = StepProblem(*step, cluster, place);
     OptimalResult result = Solve(
         problem, StartFrom([&] { return PlaceTraining(forward, cluster, place, context).result; }),
-        options.time_limit_seconds / static_cast<double>(counts.size()), context);
+        options.time_limit_seconds / static_cast<double>(counts.size()), Offload::kOff, context);
     const bool found = Found(result);
     const Time makespan = found ? result.place.best.result.schedule.makespan : kNever;
     if (!found && result.proven) result.place.bound.exact = kNever;
@@ -205,10 +224,11 @@ OptimalResult FindOptimal(const Graph& graph, const Cluster& cluster, const Opti
     result = FindOptimalStep(graph, cluster, options, context);
   } else {
     const PlaceOptions& place = options.place;
+    CheckOffload(place);
     const Problem problem(graph, cluster, {place.mode, place.optimizer, place.allocator_rounding},
                           MustShare(graph, place), ParsePins(graph, cluster, place.pin));
     result = Solve(problem, StartFrom([&] { return Place(graph, cluster, place, context); }),
-                   options.time_limit_seconds, context);
+                   options.time_limit_seconds, place.offload, context);
     if (!Found(result)) ThrowNoneFits(result.proven, result.explanation);
   }
   result.place.seconds = SecondsNow() - begin;

@@ -39,8 +39,10 @@ struct OptimalResult {
 // The portfolio, then branch and bound over placements and orders, then, with parallel links, the
 // mixed-integer programme. With Step::kTraining this goes for the step of `graph` with each number
 // of micro-batches that the options name, which share the time; the passes of micro-batches may
-// run in any order, updates run last. Throws ImpossibleError when nothing fits, UsageError where
-// recomputation is asked for.
+// run in any order, updates run last. With Offload::kAuto parameters of one pass may be on the
+// host, which the search decides as well, and the programme is left out. Throws ImpossibleError
+// when nothing fits, UsageError where a training step is asked for with recomputation or with
+// parameters on the host, and as CheckOffload.
 OptimalResult FindOptimal(const Graph& graph, const Cluster& cluster, const OptimalOptions& options,
                           const SearchContext& context = {});
 

@@ -140,7 +140,7 @@ struct PlaceOptions {
   int64_t refine_steps = 4000;
   double time_limit = 0;
   std::vector<std::string> pin;
-  Offload offload = Offload::kOff;  // an option of `place` alone
+  Offload offload = Offload::kOff;
   PdlpHardware pdlp;
   TrainingOptions training;
 
@@ -174,6 +174,9 @@ struct PlaceOptions {
       "seconds of annealing instead of steps: results then depend on the machine",
       cli::Between(0, 1e7));
     f("pin", pin, "operators that must be on a device: name=device");
+    f("offload", offload,
+      "auto: where memory binds, keep parameters in the host's memory and fetch them before they "
+      "are used, if that makes a placement fit that is faster than all that fit without");
     training.Fields(f);
   }
 };

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "base/clock.h"
+#include "place/fetch_search.h"
 #include "place/levels.h"
 #include "place/pipeline_order.h"
 
@@ -13,13 +14,14 @@ namespace {
 class OrderSearch {
  public:
   OrderSearch(const Problem& problem, const std::vector<int32_t>& device, Time below,
-              SearchBudget& budget)
+              SearchBudget& budget, bool offload)
       : problem_(problem),
         tasks_(problem.ops),
         device_(device),
         budget_(budget),
         simulator_(problem.ops, problem.cluster),
         exact_(problem.cluster.comm == Comm::kParallel && !problem.memory_can_bind),
+        offload_(offload && problem.memory_can_bind),
         missing_(tasks_.size()),
         earliest_(tasks_.size(), 0),
         available_(problem.cluster.size(), 0),
@@ -67,10 +69,7 @@ class OrderSearch {
 
   // False when the budget ran out.
   bool Descend(const Key& last, Time end) {
-    if (ready_.empty()) {
-      Leaf(end);
-      return true;
-    }
+    if (ready_.empty()) return Leaf(end);
     if (!budget_.Spend()) return false;
     if (Bound(end) >= result_.makespan) return true;
     const std::vector<int32_t> candidates = ready_;
@@ -144,19 +143,38 @@ class OrderSearch {
     return more;
   }
 
-  void Leaf(Time end) {
-    if (end >= result_.makespan) return;
-    Time makespan = end;
-    if (!exact_) {
-      makespan = simulator_.Run(device_, Dispatch::kOrder, order_);
-      if (makespan >= result_.makespan) return;
-      const Schedule schedule = simulator_.Result();
-      const MemoryUse memory =
-          ReplayMemory(problem_.sizes, tasks_, schedule, problem_.cluster.size());
-      if (Excess(memory.peak, problem_.cluster) > 0) return;
+  // False when the budget ran out.
+  bool Leaf(Time end) {
+    if (end >= result_.makespan) return true;
+    if (exact_) {
+      result_.makespan = end;
+      result_.order = order_;
+      return true;
     }
-    result_.makespan = makespan;
-    result_.order = order_;
+    const Time makespan = simulator_.Run(device_, Dispatch::kOrder, order_);
+    if (makespan < result_.makespan && Fits()) {
+      result_.makespan = makespan;
+      result_.order = order_;
+      result_.with_host.reset();
+    }
+    return !offload_ || SearchHost();
+  }
+
+  bool Fits() const {
+    const MemoryUse memory =
+        ReplayMemory(problem_.sizes, tasks_, simulator_.Result(), problem_.cluster.size());
+    return Excess(memory.peak, problem_.cluster) == 0;
+  }
+
+  // This order with parameters on the host.
+  bool SearchHost() {
+    FetchSearchResult found = SearchFetches(problem_, device_, order_, result_.makespan, budget_);
+    if (found.best) {
+      result_.makespan = found.best->schedule.makespan;
+      result_.order = order_;
+      result_.with_host = std::move(found.best);
+    }
+    return found.finished;
   }
 
   const Problem& problem_;
@@ -165,6 +183,7 @@ class OrderSearch {
   SearchBudget& budget_;
   Simulator simulator_;
   bool exact_;  // what is appended as early as it can is what the devices will do
+  bool offload_;
   std::vector<Time> crossing_, work_, tail_;  // of edges, of tasks, from a task's start to the end
   std::vector<int32_t> missing_, ready_, order_;
   std::vector<Time> earliest_, available_, left_;
@@ -185,8 +204,8 @@ bool SearchBudget::Spend() {
 }
 
 OrderSearchResult SearchOrders(const Problem& problem, const std::vector<int32_t>& device,
-                               Time below, SearchBudget& budget) {
-  return OrderSearch(problem, device, below, budget).Run();
+                               Time below, SearchBudget& budget, bool offload) {
+  return OrderSearch(problem, device, below, budget, offload).Run();
 }
 
 }  // namespace orchard::place

@@ -19,6 +19,7 @@ struct SearchBudget {
 struct OrderSearchResult {
   std::optional<std::vector<int32_t>> order;  // of all operators: feasible, and faster than asked
   Time makespan = kNever;                     // of that order
+  std::optional<Evaluated> with_host;         // that order, where it has parameters on the host
   bool finished = false;                      // else the budget ran out, and a faster one may exist
 };
 
@@ -26,8 +27,9 @@ struct OrderSearchResult {
 // appended in the order of their starts, each as early as it can. With parallel links and memory
 // that cannot bind these are the active schedules, among which there is an optimum. Otherwise every
 // complete order is simulated, its memory replayed, and times with free links prune. Updates of a
-// training step run last on their devices. `below`: only what is faster counts.
+// training step run last on their devices. `below`: only what is faster counts. With `offload` each
+// order that could be faster is searched as SearchFetches does, too.
 OrderSearchResult SearchOrders(const Problem& problem, const std::vector<int32_t>& device,
-                               Time below, SearchBudget& budget);
+                               Time below, SearchBudget& budget, bool offload = false);
 
 }  // namespace orchard::place

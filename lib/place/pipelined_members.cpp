@@ -6,13 +6,33 @@
 #include <utility>
 
 #include "place/microbatches.h"
+#include "place/offload.h"
 #include "place/place_training.h"
+#include "place/tight_step.h"
 
 namespace orchard::place {
 namespace {
 
-LowerBound BoundOf(const Problem& problem) {
-  return ComputeLowerBound(problem.ops, problem.cluster, problem.sizes.Resident());
+// The best that comes of a placement that would be faster than `member` and does not fit.
+Member Tightened(const Problem& single, const StepCandidate& placed, const PlaceOptions& options,
+                 Member member) {
+  StepCandidate candidate = placed;
+  candidate.rank.clear();
+  const bool fast = candidate.algorithm == Algorithm::kRandom;  // twenty of them make one mean
+  for (int32_t count : options.training.MicrobatchCounts()) {
+    TightStep tight(single, candidate, count, options, single.cluster);
+    const Member plain = tight.Plain();
+    const bool could_win =
+        !member.usable() || plain.result.schedule.makespan < member.result.schedule.makespan;
+    if (plain.usable() || !could_win) continue;
+    tight.Fit(plain, fast, [&](Member found, const auto&) {
+      if (!Better(found, member)) return;
+      found.seconds += member.seconds;
+      found.plan_seconds = member.plan_seconds;
+      member = std::move(found);
+    });
+  }
+  return member;
 }
 
 }  // namespace
@@ -31,14 +51,14 @@ Comparison CompareSteps(const Graph& forward, const Cluster& cluster, const Plac
   }
   const bool alone = counts.front() == 1;
   Comparison result;
-  if (alone) result.bound = BoundOf(single);
+  if (alone) result.bound = BoundFor(single, options.offload);
   for (const Problem& problem : several) {
-    const LowerBound bound = BoundOf(problem);
+    const LowerBound bound = BoundFor(problem, options.offload);
     if ((!alone && &problem == &several.front()) || bound.value() < result.bound.value())
       result.bound = bound;
   }
   result.members = RunAll(single, options, context, kept, [&](Member member) {
-    if (!member.placed || several.empty()) return member;
+    if (!member.placed || (several.empty() && !MayTighten(options))) return member;
     const StepCandidate candidate = CandidateOf(single, member);
     const double seconds = member.seconds, plan_seconds = member.plan_seconds;
     bool first = !alone;
@@ -51,7 +71,7 @@ Comparison CompareSteps(const Graph& forward, const Cluster& cluster, const Plac
       }
       first = false;
     }
-    return member;
+    return MayTighten(options) ? Tightened(single, candidate, options, std::move(member)) : member;
   });
   return result;
 }

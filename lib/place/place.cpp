@@ -78,17 +78,6 @@ void ExactMember(const Problem& problem, std::vector<Member>& members, LowerBoun
   members.push_back(std::move(member));
 }
 
-void RefuseToOffload(const PlaceOptions& options) {
-  if (options.compat != Compat::kNone) {
-    throw UsageError("the published programs keep all parameters on devices", "--offload",
-                     "without --compat");
-  }
-  if (options.mode == Mode::kTrain) {
-    throw UsageError("the graph does not say which operators use parameters again", "--offload",
-                     "--step training makes the step of a forward graph; --mode infer has none");
-  }
-}
-
 // Members that fit with parameters on the host.
 void AddOffloaded(const Problem& problem, PlaceResult& result) {
   std::vector<Member> made;
@@ -101,6 +90,13 @@ void AddOffloaded(const Problem& problem, PlaceResult& result) {
     result.members.push_back(std::move(member));
   }
   if (problem.memory_can_bind) result.bound = BoundWithHost(problem);
+}
+
+// Whether parameters on the host could help, and the options leave them out.
+bool MayAskForHost(const Problem& problem, const PlaceOptions& options) {
+  const std::vector<int64_t>& perm = problem.sizes.perm;
+  return options.offload == Offload::kOff && options.mode == Mode::kInfer &&
+         std::any_of(perm.begin(), perm.end(), [](int64_t bytes) { return bytes > 0; });
 }
 
 // Keeps of a member that is not the best what tables show.
@@ -179,6 +175,14 @@ PlaceResult Search(const Problem& problem, const PlaceOptions& options,
   return result;
 }
 
+PlaceResult SearchWithHost(const Problem& problem, const PlaceOptions& options,
+                           const SearchContext& context) {
+  CheckOffload(options);
+  PlaceResult result = Search(problem, options, context);
+  if (options.offload == Offload::kAuto) AddOffloaded(problem, result);
+  return result;
+}
+
 void Conclude(const Problem& problem, PlaceResult& result) {
   if (!result.best.usable()) ThrowInfeasible(problem, result.members);
   for (Member& member : result.members) DropSchedule(member);
@@ -192,16 +196,14 @@ PlaceResult Place(const Graph& graph, const Cluster& given, const PlaceOptions& 
   const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   const Problem problem(graph, cluster, memory, MustShare(graph, options),
                         ParsePins(graph, cluster, options.pin));
-  const bool offload = options.offload == Offload::kAuto;
-  if (offload) RefuseToOffload(options);
-  PlaceResult result = Search(problem, options, context);
-  if (offload) AddOffloaded(problem, result);
+  PlaceResult result = SearchWithHost(problem, options, context);
   if (context.file && !result.interrupted) context.file->Remove();
   const std::optional<int64_t> works = LimitThatWorks(result.members);
   if (!result.best.usable() && works && options.compat == Compat::kNone) {
-    ThrowInfeasible(
-        problem, result.members,
-        {.smallest = SmallestQuickLimit(problem, options, context, *works), .offload = offload});
+    ThrowInfeasible(problem, result.members,
+                    {.smallest = SmallestQuickLimit(problem, options, context, *works),
+                     .offload = options.offload == Offload::kAuto,
+                     .not_asked = MayAskForHost(problem, options) ? "--offload auto" : ""});
   }
   Conclude(problem, result);
   return result;
@@ -220,6 +222,7 @@ Member MeanMember(const std::vector<Member>& runs) {
   Time makespan = 0;
   mean.sent_bytes = 0;
   mean.seconds = 0;
+  mean.with_memory = -1;
   std::vector<int64_t> peak(mean.result.memory.peak.size(), 0);
   for (const Member& run : runs) {
     if (run.microbatches != mean.microbatches) mean.microbatches = 0;

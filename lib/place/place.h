@@ -38,6 +38,11 @@ std::vector<int32_t> ParsePins(const Graph& graph, const Cluster& cluster,
 PlaceResult Search(const Problem& problem, const PlaceOptions& options,
                    const SearchContext& context = {});
 
+// That, and of what does not fit some with parameters on the host, where `options` allow it: for
+// one pass. Throws UsageError as CheckOffload.
+PlaceResult SearchWithHost(const Problem& problem, const PlaceOptions& options,
+                           const SearchContext& context = {});
+
 // Of a finished search: throws ImpossibleError when the best does not fit; drops what only it needs
 // of the others; fills in the bounds.
 void Conclude(const Problem& problem, PlaceResult& result);

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <functional>
 #include <optional>
 
 #include "base/clock.h"
@@ -12,118 +11,13 @@
 #include "place/limits.h"
 #include "place/microbatches.h"
 #include "place/offload.h"
-#include "place/recompute.h"
 #include "place/refine_file.h"
+#include "place/tight_step.h"
 
 namespace orchard::place {
 namespace {
 
 constexpr double kLimitPrecision = 0.02;
-
-// What is worth trying to fit: few, as each takes many simulations.
-std::vector<StepCandidate> FewOf(const std::vector<StepCandidate>& candidates) {
-  std::vector<StepCandidate> few;
-  for (size_t c = 0; c < candidates.size(); ++c) {
-    if (c < 2 || candidates[c].always || c + 1 == candidates.size()) {
-      few.push_back(candidates[c]);
-      few.back().rank.clear();  // passes of recomputed operators have no place in it
-    }
-  }
-  return few;
-}
-
-// Makes a step with one placement fit, by computing outputs again and by parameters on the host.
-class TightStep {
- public:
-  using Found = std::function<void(Member, const std::shared_ptr<const Graph>&)>;
-
-  // `single` is the step with one micro-batch; the limits are those of `cluster`.
-  TightStep(const Problem& single, const StepCandidate& candidate, int32_t count,
-            const PlaceOptions& options, const Cluster& cluster)
-      : single_(single),
-        candidate_(candidate),
-        count_(count),
-        options_(options),
-        cluster_(cluster) {}
-
-  // As it is; before Fit().
-  Member Plain() { return Run({}); }
-
-  // `found` gets all that fit, where `plain` does not. With `fast` the first one ends it.
-  void Fit(const Member& plain, bool fast, const Found& found) {
-    fast_ = fast;
-    found_ = &found;
-    std::vector<uint8_t> over(cluster_.size());
-    for (int32_t d = 0; d < cluster_.size(); ++d)
-      over[d] = plain.result.memory.peak[d] > cluster_.devices[d].memory;
-    const bool offload = options_.offload == Offload::kAuto;
-    const bool recompute = options_.training.recompute == Recompute::kAuto;
-    if (offload) MoveToHost(plain);
-    if (recompute && !Done()) {
-      FitByRecomputing(single_, candidate_.device, over, [&](const RecomputeSegments& segments) {
-        if (Done()) return true;
-        Member member = Run(segments);
-        if (!member.usable()) return false;
-        member.name += ", recomputing";
-        Report(std::move(member));
-        return true;
-      });
-    }
-    if (!offload || !recompute) return;
-    for (int32_t size = 2; size < 2 * single_.graph.step->forward.size() && !Done(); size *= 2) {
-      const RecomputeSegments all = PricedSegments(single_, candidate_.device, over, size);
-      if (all.empty()) continue;
-      Member member = Run(all);
-      member.name += ", recomputing";
-      if (!member.usable()) MoveToHost(member);
-    }
-  }
-
- private:
-  bool Done() const { return fast_ && any_; }
-
-  void Report(Member member) {
-    any_ = true;
-    (*found_)(std::move(member), step_);
-  }
-
-  void MoveToHost(const Member& member) {
-    const Problem problem = StepProblem(*step_, cluster_, options_);
-    if (auto fitted = Offloaded(problem, member, fast_)) Report(std::move(*fitted));
-  }
-
-  // The step with what runs again, which stays in `step_`.
-  Member Run(const RecomputeSegments& segments) {
-    StepOptions how = options_.training.ForStep(options_.optimizer, count_);
-    how.recompute = segments;
-    step_ = std::make_shared<const Graph>(BuildTrainingStep(single_.graph.step->forward, how));
-    const Problem problem = StepProblem(*step_, cluster_, options_);
-    Member member{.name = candidate_.name, .algorithm = candidate_.algorithm};
-    if (count_ > 1) {
-      member = RunPipelined(problem, {candidate_}, options_.training.schedule, 1).best[0];
-      member.limit_free = false;  // what runs again depends on the limits
-    } else {
-      member.result = Evaluate(problem, LiftToStep(*step_->step, candidate_.device));
-      CountBytes(problem, member);
-    }
-    member.seconds = SecondsNow() - from_;
-    return member;
-  }
-
-  const Problem& single_;
-  const StepCandidate& candidate_;
-  int32_t count_;
-  const PlaceOptions& options_;
-  const Cluster& cluster_;
-  const double from_ = SecondsNow();
-  std::shared_ptr<const Graph> step_;
-  bool fast_ = false, any_ = false;
-  const Found* found_ = nullptr;
-};
-
-bool MayTighten(const PlaceOptions& options) {
-  return options.training.recompute == Recompute::kAuto || options.offload == Offload::kAuto;
-}
 
 // The smallest equal limit, to 2 %, at which the candidates that are tried at every limit fit with
 // `count` micro-batches; `works` is one at which they do.
@@ -198,6 +92,7 @@ class TrainingSearch {
     const Problem tightest = StepProblem(*last, cluster_, options_);
     LimitsToTell limits{.least = LeastTrainingLimit(forward_, cluster_, options_),
                         .offload = options_.offload == Offload::kAuto,
+                        .not_asked = NotAsked(),
                         .tightest = &tightest};
     if (const std::optional<int64_t> works = LimitThatWorks(members)) {
       const int64_t tight = MayTighten(options_)
@@ -210,6 +105,15 @@ class TrainingSearch {
   }
 
  private:
+  // What could make a step fit, and was not asked for.
+  std::string NotAsked() const {
+    std::string options;
+    if (options_.training.recompute == Recompute::kOff) options = "--recompute auto";
+    if (options_.offload == Offload::kOff)
+      options += options.empty() ? "--offload auto" : " and --offload auto";
+    return options;
+  }
+
   // A number of micro-batches whose placements are worth annealing.
   struct Promising {
     int32_t count;
@@ -325,11 +229,8 @@ class TrainingSearch {
   // Of the step that was chosen.
   void SetBound() {
     const Problem chosen = StepProblem(*plan_.step, cluster_, options_);
-    if (options_.offload == Offload::kAuto && chosen.memory_can_bind) {
-      plan_.result.bound = BoundWithHost(chosen);
-    } else if (plan_.step != whole_) {
-      plan_.result.bound = ComputeLowerBound(chosen.ops, cluster_, chosen.sizes.Resident());
-    }
+    const bool host = options_.offload == Offload::kAuto && chosen.memory_can_bind;
+    if (host || plan_.step != whole_) plan_.result.bound = BoundFor(chosen, options_.offload);
   }
 
   const Graph& forward_;

@@ -9,6 +9,7 @@
 #include "place/assessment.h"
 #include "place/explain.h"
 #include "place/host_plan.h"
+#include "place/offload.h"
 
 namespace orchard::place {
 namespace {
@@ -86,7 +87,8 @@ run::Chart TradeChart(const std::vector<Member>& members) {
                    .title = "Makespan against memory",
                    .x = {.title = "largest peak of a device", .unit = "MB"},
                    .y = {.title = "makespan", .unit = "ms"},
-                   .caption = "Left and low is better. Of methods with several settings, all."};
+                   .caption = "Left and low is better."};
+  bool several = false;  // settings of a method
   for (const auto& [name, algorithm] : kAlgorithmNames) {
     run::Series series{.name = algorithm == Algorithm::kAuto ? "refined" : name};
     for (const Member& member : members) {
@@ -95,9 +97,27 @@ run::Chart TradeChart(const std::vector<Member>& members) {
       series.x.push_back(static_cast<double>(*std::max_element(peak.begin(), peak.end())) / 1e6);
       series.y.push_back(ToMicroseconds(member.result.schedule.makespan) / 1000);
     }
+    several = several || series.x.size() > 1;
     if (!series.x.empty()) chart.series.push_back(series);
   }
+  if (several) chart.caption += " Of methods with several settings, all.";
   return chart;
+}
+
+// What less memory costs, in words.
+std::string TradeInWords(const LimitSweep& sweep) {
+  const LimitPoint &least = sweep.points.front(), &most = sweep.points.back();
+  const auto bytes = [](int64_t n) { return FormatBytes(static_cast<uint64_t>(n)); };
+  const auto time = [](Time t) { return FormatDuration(ToSeconds(t)); };
+  if (least.makespan == most.makespan)
+    return fmt::format("{} on every device are as fast as more: {}.", bytes(least.limit),
+                       time(least.makespan));
+  return fmt::format(
+      "With {} on every device it takes {}, with {} or more {}: {:.1f} % less memory cost {:.1f} % "
+      "more time.",
+      bytes(least.limit), time(least.makespan), bytes(most.limit), time(most.makespan),
+      100.0 * (1 - static_cast<double>(least.limit) / static_cast<double>(most.limit)),
+      100.0 * (static_cast<double>(least.makespan) / static_cast<double>(most.makespan) - 1));
 }
 
 // Where the chain runs and what is longest in it, in words.
@@ -231,9 +251,7 @@ run::Report PlacementReport(const std::string& title, const Problem& problem,
   report.AddFact("Operators", FormatInteger(problem.ops.size()));
   report.AddFact("Links", Name(problem.cluster.comm));
   if (schedule.host) {
-    int64_t bytes = 0;
-    for (int32_t i = 0; i < problem.ops.size(); ++i)
-      bytes += schedule.host->offloaded[i] ? problem.sizes.perm[i] : 0;
+    const int64_t bytes = BytesOnHost(problem, *schedule.host);
     report.AddFact("Parameters on the host",
                    fmt::format("{} of {} operators", FormatBytes(static_cast<uint64_t>(bytes)),
                                FormatInteger(static_cast<uint64_t>(schedule.host->size()))));
@@ -282,17 +300,26 @@ run::Report LimitReport(const std::string& title, const LimitSweep& sweep) {
   report.AddFact("No placement fits below", FormatBytes(static_cast<uint64_t>(sweep.least)));
   run::Chart chart{.title = "Makespan against memory",
                    .x = {.title = "limit of every device", .unit = "MB"},
-                   .y = {.title = "makespan", .unit = "ms"}};
+                   .y = {.title = "makespan", .unit = "ms"},
+                   .caption =
+                       "The best placement that was found for each limit. Between two limits "
+                       "the one of the smaller limit fits."};
   run::Series series{.name = "best placement found"};
+  const bool host = std::any_of(sweep.points.begin(), sweep.points.end(),
+                                [](const LimitPoint& point) { return point.on_host > 0; });
   run::Table table{.columns = {"Limit", "Makespan", "Largest peak", "Method"}};
+  if (host) table.columns.insert(table.columns.begin() + 3, "On the host");
   for (const LimitPoint& point : sweep.points) {
     series.x.push_back(static_cast<double>(point.limit) / 1e6);
     series.y.push_back(ToMicroseconds(point.makespan) / 1000);
     table.rows.push_back(
         {BytesCell(point.limit), TimeCell(point.makespan), BytesCell(point.peak), point.method});
+    if (host) table.rows.back().insert(table.rows.back().begin() + 3, BytesCell(point.on_host));
   }
   chart.series.push_back(series);
-  report.AddSection("What memory buys").AddChart(chart).AddTable(table);
+  report.AddSection("What memory buys");
+  if (!sweep.points.empty()) report.AddParagraph(TradeInWords(sweep));
+  report.AddChart(chart).AddTable(table);
   return report;
 }
 

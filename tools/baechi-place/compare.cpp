@@ -8,6 +8,7 @@
 #include "baechi-place/session.h"
 #include "base/error.h"
 #include "base/number_format.h"
+#include "place/offload.h"
 #include "place/pipelined_members.h"
 #include "place/place.h"
 #include "place/read_graph.h"
@@ -53,6 +54,9 @@ nlohmann::ordered_json ToJson(const std::vector<place::Member>& members,
       json["sent_bytes"] = member.sent_bytes;
       if (member.published_makespan >= 0)
         json["published_makespan_us"] = place::ToMicroseconds(member.published_makespan);
+      if (member.with_memory >= 0)
+        json["makespan_with_memory_us"] = place::ToMicroseconds(member.with_memory);
+      if (member.recomputing) json["recomputing"] = true;
       if (training && member.microbatches > 0) {
         json["microbatches"] = member.microbatches;
         json["schedule"] = member.pipeline;
@@ -97,11 +101,16 @@ run::Report MakeReport(const std::string& title, const std::vector<place::Member
                    .title = "Makespan of each method, the best of its settings",
                    .y = {.title = "makespan", .unit = "ms"}};
   run::Series series{.name = "makespan"};
+  std::string left_out;
   for (const place::Member& member : members) {
-    if (!member.usable()) continue;
-    chart.categories.push_back(member.name);
+    if (!member.usable()) {
+      left_out += fmt::format("{}{}", left_out.empty() ? "" : ", ", place::Name(member.algorithm));
+      continue;
+    }
+    chart.categories.emplace_back(place::Name(member.algorithm));
     series.y.push_back(place::ToMicroseconds(member.result.schedule.makespan) / 1000);
   }
+  if (!left_out.empty()) chart.caption = "Left out, because they do not fit: " + left_out + ".";
   chart.series.push_back(series);
   place::AddMembers(report, members, bound);
   if (!chart.categories.empty()) report.AddChart(chart);
@@ -109,11 +118,9 @@ run::Report MakeReport(const std::string& title, const std::vector<place::Member
 }
 
 void CheckStep(const place::PlaceOptions& options) {
-  if (options.training.recompute == place::Recompute::kOff &&
-      options.compat == place::Compat::kNone)
-    return;
-  throw UsageError("compare runs training steps that keep what they computed", "--step training",
-                   "without --recompute and --compat");
+  if (options.compat == place::Compat::kNone) return;
+  throw UsageError("the published programs know no training step", "--step training",
+                   "--compat is for --step given");
 }
 
 place::KeptMembers OpenCases(const CompareCommandOptions& options, const place::Graph& graph,
@@ -133,6 +140,7 @@ place::Comparison Compare(const CompareCommandOptions& options, const place::Gra
   const place::KeptMembers kept = OpenCases(options, graph, context);
   place::PlaceOptions settings = options.place;
   settings.pdlp = PdlpHardware(context, settings);
+  place::CheckOffload(settings);
   const place::SearchContext search{.threads = Threads(context),
                                     .seed = static_cast<uint64_t>(context.common.seed)};
   if (settings.training.step == place::Step::kTraining) {
@@ -142,8 +150,17 @@ place::Comparison Compare(const CompareCommandOptions& options, const place::Gra
   const place::MemoryOptions memory{settings.mode, settings.optimizer, settings.allocator_rounding};
   const place::Problem problem(graph, cluster, memory, place::MustShare(graph, settings),
                                place::ParsePins(graph, cluster, settings.pin));
-  return {place::RunAll(problem, settings, search, kept),
-          place::ComputeLowerBound(problem.ops, cluster, problem.sizes.Resident())};
+  place::FinishMember finish;
+  if (settings.offload == place::Offload::kAuto) {
+    finish = [&](place::Member member) {
+      if (!member.placed || member.usable()) return member;
+      const bool fast = member.algorithm == place::Algorithm::kRandom;  // a mean of twenty
+      std::optional<place::Member> fitted = place::Offloaded(problem, member, fast);
+      return fitted ? std::move(*fitted) : member;
+    };
+  }
+  return {place::RunAll(problem, settings, search, kept, finish),
+          place::BoundFor(problem, settings.offload)};
 }
 
 int RunCompare(const CompareCommandOptions& options, const cli::Context& context) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "baechi-place/commands.h"
@@ -42,6 +43,7 @@ nlohmann::ordered_json ToJson(const place::LimitSweep& sweep, bool training) {
                       {"makespan_us", place::ToMicroseconds(point.makespan)},
                       {"peak_bytes", point.peak},
                       {"method", point.method}});
+    if (point.on_host > 0) points.back()["host_bytes"] = point.on_host;
     if (!training) continue;
     points.back()["microbatches"] = point.microbatches;
     points.back()["schedule"] = point.pipeline;
@@ -53,11 +55,16 @@ void Print(const place::LimitSweep& sweep) {
   fmt::print("smallest equal limit with a placement: {} ({} bytes); below {} none can fit\n",
              FormatBytes(static_cast<uint64_t>(sweep.smallest)), sweep.smallest,
              FormatBytes(static_cast<uint64_t>(sweep.least)));
-  fmt::print("{:>10} {:>10} {:>10}  {}\n", "limit", "makespan", "peak", "method");
+  const bool host = std::any_of(sweep.points.begin(), sweep.points.end(),
+                                [](const place::LimitPoint& point) { return point.on_host > 0; });
+  fmt::print("{:>10} {:>10} {:>10}{}  {}\n", "limit", "makespan", "peak",
+             host ? fmt::format(" {:>11}", "on the host") : "", "method");
   for (const place::LimitPoint& point : sweep.points) {
-    fmt::print("{:>10} {:>10} {:>10}  {}\n", FormatBytes(static_cast<uint64_t>(point.limit)),
+    const std::string on_host = FormatBytes(static_cast<uint64_t>(point.on_host));
+    fmt::print("{:>10} {:>10} {:>10}{}  {}\n", FormatBytes(static_cast<uint64_t>(point.limit)),
                FormatDuration(place::ToSeconds(point.makespan)),
-               FormatBytes(static_cast<uint64_t>(point.peak)), point.method);
+               FormatBytes(static_cast<uint64_t>(point.peak)),
+               host ? fmt::format(" {:>11}", on_host) : "", point.method);
   }
 }
 
@@ -82,7 +89,9 @@ int RunLimits(const LimitsCommandOptions& options, const cli::Context& context) 
     }
     if (directory) {
       const std::string title = graph.name.empty() ? options.graph.filename().string() : graph.name;
-      directory->WriteReport(place::LimitReport(title, sweep));
+      run::Report report = place::LimitReport(title, sweep);
+      report.AddFact("Devices", fmt::format("{}, {} links", cluster.size(), Name(cluster.comm)));
+      directory->WriteReport(report);
     }
     if (context.common.json) {
       fmt::print("{}\n", ToJson(sweep, training).dump());

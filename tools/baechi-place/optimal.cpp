@@ -10,6 +10,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/number_format.h"
+#include "place/host_plan.h"
 #include "place/place_training.h"
 #include "place/placement.h"
 #include "place/read_graph.h"
@@ -29,6 +30,7 @@ struct OptimalCommandOptions {
   place::Optimizer optimizer = place::Optimizer::kAdam;
   int64_t allocator_rounding = 512;
   std::vector<std::string> pin;
+  place::Offload offload = place::Offload::kOff;
   place::TrainingOptions training;
 
   void Fields(cli::FieldVisitor& f) {
@@ -44,6 +46,10 @@ struct OptimalCommandOptions {
     f("allocator_rounding", allocator_rounding, "every tensor takes a multiple of this many bytes",
       cli::Between(1, 1 << 30));
     f("pin", pin, "operators that must be on a device: name=device");
+    f("offload", offload,
+      "auto: of one pass, parameters may be in the host's memory; which, and when they are "
+      "fetched, "
+      "is part of the proof");
     f("step", training.step,
       "given: the graph is all that runs; training: it is the forward pass, and the proof is of "
       "the "
@@ -63,6 +69,7 @@ struct OptimalCommandOptions {
     place.optimizer = optimizer;
     place.allocator_rounding = allocator_rounding;
     place.pin = pin;
+    place.offload = offload;
     place.training = training;
     return place;
   }
@@ -92,6 +99,8 @@ nlohmann::ordered_json Summary(const place::OptimalResult& result) {
                                  {"binaries", result.binaries},
                                  {"explanation", result.explanation},
                                  {"seconds", result.place.seconds}};
+  if (const place::HostPlan* host = result.place.best.result.schedule.host.get())
+    json["operators_on_host"] = host->size();
   if (result.step) {
     json["step"] = {{"microbatches", result.step->step->options.microbatches},
                     {"tried", CountsToJson(result)}};
@@ -121,6 +130,8 @@ void Print(const place::OptimalResult& result, const place::Cluster& cluster) {
   PrintCounts(result);
   fmt::print("makespan {} by {} on {}\n", FormatDuration(place::ToSeconds(makespan)),
              result.place.best.name, DescribeCluster(cluster));
+  if (const place::HostPlan* host = result.place.best.result.schedule.host.get())
+    fmt::print("parameters of {} operators live on the host\n", host->size());
   fmt::print("lower bound {}, gap {:.2f} %\n", FormatDuration(place::ToSeconds(bound)),
              100 * GapOf(makespan, bound));
   fmt::print("{}\n", result.explanation);

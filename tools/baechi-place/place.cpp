@@ -16,6 +16,7 @@
 #include "place/assessment.h"
 #include "place/explain.h"
 #include "place/host_plan.h"
+#include "place/offload.h"
 #include "place/place_training.h"
 #include "place/placement.h"
 #include "place/read_graph.h"
@@ -45,9 +46,6 @@ struct PlaceCommandOptions {
     f.Section("devices", devices);
     f.Section("import", import);
     f.Section("place", place);
-    f("offload", place.offload,
-      "auto: where memory binds, keep parameters in the host's memory and fetch them before they "
-      "are used, if that makes a placement fit that is faster than all that fit without");
   }
 };
 
@@ -59,11 +57,8 @@ struct HostUse {
 HostUse OnHost(const place::Problem& problem, const place::Schedule& schedule) {
   HostUse host;
   if (!schedule.host) return host;
-  for (int32_t i = 0; i < problem.ops.size(); ++i) {
-    if (!schedule.host->offloaded[i]) continue;
-    ++host.operators;
-    host.bytes += problem.sizes.perm[i];
-  }
+  host.bytes = place::BytesOnHost(problem, *schedule.host);
+  host.operators = schedule.host->size();
   for (const auto& fetches : schedule.host->fetches) {
     for (const place::Fetch& fetch : fetches) {
       ++host.fetches;
@@ -190,6 +185,12 @@ void PrintRegime(const place::PlaceResult& result, const place::Problem& problem
   }
 }
 
+std::string AboveBound(place::Time makespan, place::Time bound) {
+  if (makespan <= bound) return "the best there can be";
+  return fmt::format("{:.1f} % above the lower bound {}", 100 * GapOf(makespan, bound),
+                     FormatDuration(place::ToSeconds(bound)));
+}
+
 void Print(const place::PlaceResult& result, const place::Problem& problem,
            const place::TrainingPlan& plan) {
   if (plan.step) PrintStep(plan);
@@ -197,11 +198,12 @@ void Print(const place::PlaceResult& result, const place::Problem& problem,
   const place::Time makespan = best.schedule.makespan, bound = result.bound.value();
   fmt::print("{} operators, {} edges on {}\n", problem.ops.size(), problem.ops.edges.size(),
              DescribeCluster(problem.cluster));
-  fmt::print(
-      "{}: makespan {}, {:.1f} % above the lower bound {}\n", result.best.name,
-      FormatDuration(place::ToSeconds(makespan)),
-      bound > 0 ? 100.0 * static_cast<double>(makespan - bound) / static_cast<double>(bound) : 0,
-      FormatDuration(place::ToSeconds(bound)));
+  if (const std::string& source =
+          problem.graph.step ? problem.graph.step->forward.cost_source : problem.graph.cost_source;
+      !source.empty())
+    fmt::print("times of operators: {}\n", source);
+  fmt::print("{}: makespan {}, {}\n", result.best.name, FormatDuration(place::ToSeconds(makespan)),
+             AboveBound(makespan, bound));
   const place::Assessment assessment = place::Assess(problem, best, result.bound, result.members);
   fmt::print("{}\n", assessment.reason);
   if (!assessment.gain.empty()) fmt::print("{}\n", assessment.gain);
@@ -222,7 +224,8 @@ void Print(const place::PlaceResult& result, const place::Problem& problem,
         device.memory == INT64_MAX ? ""
                                    : " of " + FormatBytes(static_cast<uint64_t>(device.memory)));
   }
-  fmt::print("{}\n", place::ChainInWords(place::CriticalChain(problem, best.schedule), makespan));
+  fmt::print("the chain that fixes the makespan, {}\n",
+             place::ChainInWords(place::CriticalChain(problem, best.schedule), makespan));
   PrintRegime(result, problem);
 }
 

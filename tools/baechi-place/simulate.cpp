@@ -79,7 +79,8 @@ void Print(const place::Problem& problem, const place::Evaluated& result) {
                    : "",
                FormatBytes(static_cast<uint64_t>(result.memory.peak[d])));
   }
-  fmt::print("{}\n", place::ChainInWords(place::CriticalChain(problem, result.schedule), makespan));
+  fmt::print("the chain that fixes the makespan, {}\n",
+             place::ChainInWords(place::CriticalChain(problem, result.schedule), makespan));
 }
 
 int RunSimulate(const SimulateCommandOptions& options, const cli::Context& context) {
@@ -134,7 +135,9 @@ void AddSimulate(cli::Program& program) {
       {.name = "simulate",
        .summary = "runs a placement in the simulator: time, memory, and what holds it up",
        .example =
-           "baechi-place simulate data/graphs/gnmt_v2.json placed/placement.json --devices 4"},
+           "baechi-place simulate data/graphs/gnmt_v2.json placed/placement.json --devices 4",
+       .details = "The example's placement is made by\n"
+                  "  baechi-place place data/graphs/gnmt_v2.json --devices 4 --out placed"},
       RunSimulate);
 }
 

@@ -106,6 +106,55 @@ class ProofTest(ScratchTest):
         self.assert_fails(run(PROGRAM, "limits", TOWERS), 2, "--dim batch=8")
         self.assert_fails(run(PROGRAM, "limits", self.file("bad.json", "{}")), 3, "bad.json")
 
+    def test_parameters_on_the_host_are_priced_by_limits_compare_and_optimal(self):
+        """Four operators with 1000 bytes of parameters each: 4160 bytes on one device, 2500 with the host."""
+        graph, placed = self.file("chain.json", chain(4, perm=1000)), self.dir / "p.json"
+        one = ["--devices", 1, "--allocator-rounding", 1, "--host-latency-us", 10, "--host-us-per-byte", 0.01]
+        limits = ["limits", graph, *one, "--refine-steps", 0, "--points", 3, "--no-progress"]
+        with_host = self.json_of(run(PROGRAM, *limits, "--offload", "auto", "--json", "--out", self.dir / "run"))
+        self.check_sweep(with_host)
+        without = self.json_of(run(PROGRAM, *limits, "--json"))
+        self.assertLess(with_host["smallest_bytes"], 1200)
+        self.assertGreater(without["smallest_bytes"], 4000)
+        self.assertEqual(with_host["points"][0]["host_bytes"], 4000)
+        self.assertEqual(with_host["points"][-1]["makespan_us"], 160)
+        self.assertIn("On the host", (self.dir / "run" / "report.html").read_text())
+        self.assertIn("on the host", self.assert_works(run(PROGRAM, *limits, "--offload", "auto")))
+        tight = [*one, "--memory", 2500]
+        methods = {}
+        for offload in ("off", "auto"):
+            table = self.json_of(run(PROGRAM, "compare", graph, *tight, "--offload", offload, "--json"))
+            methods[offload] = {row["algorithm"]: row for row in table["methods"]}
+        self.assertFalse(methods["off"]["single"]["fits"])
+        single = methods["auto"]["single"]
+        self.assertTrue(single["fits"])
+        self.assertEqual(single["makespan_with_memory_us"], 160)
+        best = self.json_of(run(PROGRAM, "optimal", graph, *tight, "--offload", "auto", "--json", "-o", placed))
+        self.assertTrue(best["proven"], best["explanation"])
+        self.assertGreater(best["operators_on_host"], 0)
+        self.assertLessEqual(best["makespan_us"], single["makespan_us"])
+        self.assertEqual(self.json_of(run(PROGRAM, "simulate", graph, placed, *tight, "--json"))["makespan_us"], best["makespan_us"])
+        self.assertIn("live on the host", self.assert_works(run(PROGRAM, "optimal", graph, *tight, "--offload", "auto")))
+        self.assert_fails(run(PROGRAM, "optimal", graph, *tight), 4, "no placement fits")
+        self.assert_fails(run(PROGRAM, "optimal", graph, *tight, "--offload", "auto", "--step", "training"), 2, "--offload", "one pass")
+        for command in ("limits", "compare", "optimal"):
+            self.assert_fails(run(PROGRAM, command, graph, "--mode", "train", "--offload", "auto"), 2, "--offload", "--step training")
+
+    def test_compare_recomputes_where_a_training_step_does_not_fit(self):
+        graph, cases = self.file("chain.json", chain(4)), self.dir / "cases"
+        # One device needs 400 bytes: four saved outputs of 80 and a gradient.
+        compare = [PROGRAM, "compare", graph, "--step", "training", "--launch-us", 0, "--devices", 1, "--memory", 390,
+                   "--allocator-rounding", 1, "--json"]
+        of = lambda table: {row["algorithm"]: row for row in table["methods"]}  # noqa: E731
+        plain, again = of(self.json_of(run(*compare))), of(self.json_of(run(*compare, "--recompute", "auto", "--cases", cases)))
+        self.assertFalse(plain["single"]["fits"])
+        self.assertTrue(again["single"]["fits"])
+        self.assertTrue(again["single"]["recomputing"])
+        self.assertGreater(again["single"]["makespan_us"], plain["single"]["makespan_us"])
+        self.assertTrue(again["single"]["method"].endswith(", recomputing"))
+        kept = of(self.json_of(run(*compare, "--recompute", "auto", "--cases", cases)))
+        self.assertEqual(kept["single"], again["single"])
+
     def test_compare_runs_training_steps_with_micro_batches(self):
         graph, cases = self.file("chain.json", chain(4)), self.dir / "cases"
         compare = [PROGRAM, "compare", graph, "--step", "training", "--launch-us", 0, "--json"]
@@ -126,7 +175,7 @@ class ProofTest(ScratchTest):
         without = lambda table: [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in table["methods"]]  # noqa: E731
         self.assertEqual(without(kept), without(several))
         self.assertIn("micro-batches", self.assert_works(run(*compare[:-1], "--microbatches", 4)))
-        self.assert_fails(run(*compare[:-1], "--recompute", "auto"), 2, "--recompute")
+        self.assert_fails(run(*compare[:-1], "--compat", "tf"), 2, "--compat")
         self.assert_fails(run(*compare[:-1], "--microbatches", 5000), 2, "5000")
 
 

@@ -7,11 +7,15 @@
 
 #include <algorithm>
 #include <fstream>
+#include <numeric>
 #include <random>
 #include <regex>
 
 #include "base/error.h"
 #include "place/fetch_plan.h"
+#include "place/limits.h"
+#include "place/optimal.h"
+#include "place/pipelined_members.h"
 #include "place/place_training.h"
 #include "place/placement.h"
 #include "unit/place/random_graph.h"
@@ -333,6 +337,19 @@ RC_GTEST_PROP(Offload, KeepsLimitsOfTrainingStepsOrSaysWhatWorks, ()) {
   }
 }
 
+// The name of a member without what became of it.
+std::string RecipeName(const Member& member) {
+  std::string name = member.name;
+  for (const char* suffix : {", offloading", ", recomputing"}) {
+    if (name.ends_with(suffix)) name.resize(name.size() - std::string_view(suffix).size());
+  }
+  if (!member.pipeline.empty()) {
+    const std::string suffix = PipelinedName("", member.microbatches, member.pipeline);
+    if (name.ends_with(suffix)) name.resize(name.size() - suffix.size());
+  }
+  return name;
+}
+
 // ---- all choices of small graphs ----
 
 // The fastest of all sets of operators and all moments at which fetches can start, in one order.
@@ -411,6 +428,160 @@ Graph SmallGraph(std::mt19937& random, int n) {
     }
   }
   return builder.Build();
+}
+
+// Every device for every operator, every order, every set of operators on the host, every order of
+// their fetches and every operator behind which one can start: nothing is pruned.
+class BruteForce {
+ public:
+  explicit BruteForce(const Problem& problem)
+      : problem_(problem), simulator_(problem.ops, problem.cluster) {}
+
+  Time Best() {
+    const int32_t n = problem_.ops.size(), devices = problem_.cluster.size();
+    std::vector<int32_t> of_group(problem_.ops.groups, 0);
+    device_.resize(n);
+    order_.resize(n);
+    while (true) {
+      for (int32_t i = 0; i < n; ++i) device_[i] = of_group[problem_.ops.group[i]];
+      std::iota(order_.begin(), order_.end(), 0);
+      do Sets();
+      while (std::next_permutation(order_.begin(), order_.end()));
+      int32_t g = 0;
+      while (g < problem_.ops.groups && ++of_group[g] == devices) of_group[g++] = 0;
+      if (g == problem_.ops.groups) return best_;
+    }
+  }
+
+ private:
+  void Sets() {
+    if (simulator_.Run(device_, Dispatch::kOrder, order_) == kNever) return;  // no order
+    const std::vector<int32_t> ops = WithParameters(problem_);
+    for (uint32_t set = 0; set < 1U << ops.size(); ++set) {
+      std::vector<int32_t> chosen;
+      for (size_t k = 0; k < ops.size(); ++k) {
+        if (set >> k & 1) chosen.push_back(ops[k]);
+      }
+      do {
+        plan_ = KeepOnHost(problem_.graph, problem_.cluster, chosen);
+        Fetches(chosen, 0);
+      } while (std::next_permutation(chosen.begin(), chosen.end()));
+    }
+  }
+
+  void Fetches(const std::vector<int32_t>& chosen, size_t k) {
+    if (k == chosen.size()) return Run();
+    const int32_t op = chosen[k];
+    std::vector<Fetch>& fetches = plan_.fetches[device_[op]];
+    fetches.push_back({op, {op}, -1});
+    Fetches(chosen, k + 1);
+    for (int32_t i : order_) {
+      if (i == op) break;
+      if (device_[i] != device_[op]) continue;
+      fetches.back().after = i;
+      Fetches(chosen, k + 1);
+    }
+    fetches.pop_back();
+  }
+
+  void Run() {
+    const Time makespan = simulator_.RunWithHost(device_, order_, problem_.graph,
+                                                 std::make_shared<const HostPlan>(plan_));
+    if (makespan >= best_) return;
+    const MemoryUse memory =
+        ReplayMemory(problem_.sizes, problem_.ops, simulator_.Result(), problem_.cluster.size());
+    if (Excess(memory.peak, problem_.cluster) == 0) best_ = makespan;
+  }
+
+  const Problem& problem_;
+  Simulator simulator_;
+  std::vector<int32_t> device_, order_;
+  HostPlan plan_;
+  Time best_ = kNever;
+};
+
+TEST(Offload, IsPartOfExactAnswers) {
+  int with_host = 0, refused = 0;
+  std::mt19937 random(3);
+  for (int k = 0; k < 120; ++k) {
+    const int32_t devices = 1 + k % 2;
+    const Graph graph = SmallGraph(random, devices == 1 ? 3 + k / 2 % 2 : 3);
+    Cluster cluster = Hosted(devices, INT64_MAX, static_cast<Comm>(k / 2 % 3));
+    cluster.link = {0.2, 1};
+    cluster.host_link = {0.1 * static_cast<double>(1 + k % 10), static_cast<double>(k % 5)};
+    const int64_t need = OnFirstDevice(Of(graph, cluster)).memory.peak[0];
+    for (Device& device : cluster.devices) device.memory = need * (25 + k % 60) / 100;
+    const Problem problem = Of(graph, cluster);
+    const Time best = BruteForce(problem).Best();
+    OptimalOptions options{.place = {.optimizer = Optimizer::kNone,
+                                     .allocator_rounding = 1,
+                                     .refine_steps = 20,
+                                     .offload = Offload::kAuto}};
+    if (best == kNever) {
+      ++refused;
+      EXPECT_THROW(FindOptimal(graph, cluster, options), ImpossibleError) << k;
+      continue;
+    }
+    const OptimalResult found = FindOptimal(graph, cluster, options);
+    const Schedule& schedule = found.place.best.result.schedule;
+    EXPECT_TRUE(found.proven) << found.explanation;
+    EXPECT_EQ(schedule.makespan, best) << k;
+    EXPECT_EQ(found.place.bound.value(), best) << k;
+    with_host += schedule.host != nullptr;
+  }
+  EXPECT_GT(with_host, 20);
+  EXPECT_GT(refused, 3);
+}
+
+TEST(Offload, IsRefusedInProofsOfTrainingSteps) {
+  OptimalOptions options{.place = {.offload = Offload::kAuto}};
+  options.place.training.step = Step::kTraining;
+  EXPECT_THROW(FindOptimal(Chain(2, 1, 1), Hosted(1, 100), options), UsageError);
+}
+
+// A chain that one device holds at 152; the host lets it run with less.
+TEST(Offload, LowersTheSmallestLimit) {
+  PlaceOptions options{.allocator_rounding = 1};
+  const Graph graph = Chain(3, 100, 50);
+  const LimitSweep without = SweepLimits(graph, Hosted(1, INT64_MAX), options, 3);
+  EXPECT_EQ(without.smallest, 152);
+  options.offload = Offload::kAuto;
+  const LimitSweep with = SweepLimits(graph, Hosted(1, INT64_MAX), options, 5);
+  // An operator with its parameters, what it reads and what it makes; found to 1 %.
+  EXPECT_EQ(with.least, 51);
+  EXPECT_EQ(with.smallest, 52);
+  EXPECT_EQ(with.points.front().makespan, (3 * 50 + 300) * kUs);
+  EXPECT_EQ(with.points.front().on_host, 150);
+  EXPECT_EQ(with.points.back().makespan, 300 * kUs);
+  EXPECT_EQ(with.points.back().on_host, 0);
+  for (size_t k = 1; k < with.points.size(); ++k) {
+    EXPECT_LE(with.points[k].makespan, with.points[k - 1].makespan);
+    EXPECT_LE(with.points[k].peak, with.points[k].limit);
+  }
+}
+
+// Every method of a comparison with what it may fall back on is at least what it was.
+RC_GTEST_PROP(Offload, MakesNoMethodOfAComparisonWorse, ()) {
+  const Graph graph = RandomGraph({.max_ops = 8, .max_us = 200});
+  Cluster cluster = RandomHosted(0);
+  PlaceOptions options{.allocator_rounding = 1};
+  options.training.microbatches = *rc::gen::element<std::string>("1", "2");
+  const int64_t all = Of(BuildTrainingStep(graph, {}), cluster).sizes.Everything();
+  for (Device& device : cluster.devices) device.memory = all * *rc::gen::inRange(1, 10) / 10;
+  const Comparison without = CompareSteps(graph, cluster, options);
+  options.offload = *rc::gen::element(Offload::kOff, Offload::kAuto);
+  options.training.recompute = *rc::gen::element(Recompute::kOff, Recompute::kAuto);
+  const Comparison with = CompareSteps(graph, cluster, options);
+  RC_ASSERT(with.members.size() == without.members.size());
+  for (size_t k = 0; k < with.members.size(); ++k) {
+    const Member &before = without.members[k], &after = with.members[k];
+    if (before.algorithm == Algorithm::kRandom) continue;  // a mean
+    RC_ASSERT(!Better(before, after));
+    if (after.usable()) RC_ASSERT(after.result.schedule.makespan >= with.bound.value());
+    const Member kept = MemberOf(RecipeName(after), after.algorithm, NumbersOf(after));
+    RC_ASSERT(kept.name == after.name);
+    RC_ASSERT(kept.with_memory == after.with_memory);
+  }
 }
 
 // How often and by how much the choice misses the best one is in the documentation.
