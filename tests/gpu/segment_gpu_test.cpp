@@ -1,12 +1,15 @@
-// Cosine attention and the segmentation loss on the GPU against their CPU twins, forward and
-// backward.
+// Cosine attention, the segmentation loss and the instance norm on the GPU against their CPU twins,
+// forward and backward.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <memory>
 #include <vector>
 
+#include "base/half.h"
 #include "cuda/segment/attention_kernel.h"
+#include "cuda/segment/instance_norm_kernel.h"
 #include "cuda/segment/loss_kernel.h"
 #include "data/random_stream.h"
 #include "gpu/device_array.h"
@@ -207,6 +210,134 @@ TEST_F(SegmentationLossGpu, AgreesWithTheTwin) {
     CompareLoss<double>(channels_last, 1e-11);
     CompareLoss<float>(channels_last, 1e-5);
   }
+}
+
+// Batch, rows, channels: vectors of channels and single ones; one row; more channels than threads;
+// several blocks of rows.
+struct MapShape {
+  int64_t batch, rows, channels;
+};
+constexpr MapShape kMaps[] = {{1, 2, 1},    {2, 504, 16}, {1, 60, 5},   {2, 24, 320}, {1, 300, 33},
+                              {1, 6, 2056}, {2, 700, 8},  {1, 3000, 4}, {3, 1, 7}};
+
+// What both directions give: y, mean, rstd, dx, dweight, dbias.
+template <class C>
+using NormOutputs = std::array<std::vector<C>, 6>;
+
+template <class T, class Run>
+NormOutputs<ComputeOf<T>> RunNorm(const MapShape& s, Run&& run) {
+  using C = ComputeOf<T>;
+  const int64_t count = s.batch * s.rows * s.channels;
+  std::vector<C> x = Normals<C>(1, count), dy = Normals<C>(2, count);
+  std::vector<C> weight = Normals<C>(3, s.channels), bias = Normals<C>(4, s.channels);
+  for (C& v : x) v = Widen(Narrow<T>(2 * v + 3));
+  for (C& v : dy) v = Widen(Narrow<T>(v));
+  segment::InstanceNormGradientArgs<T, C> args;
+  args.batch = s.batch;
+  args.rows = s.rows;
+  args.channels = s.channels;
+  args.slope = C(0.01);
+  args.epsilon = C(1e-5);
+  return run(args, x, dy, weight, bias);
+}
+
+// The twin on the rounded values, in the type of the arithmetic.
+template <class T>
+NormOutputs<ComputeOf<T>> NormOfTheTwin(const MapShape& s) {
+  using C = ComputeOf<T>;
+  return RunNorm<T>(s, [&](const auto& shape, const std::vector<C>& x, const std::vector<C>& dy,
+                           const std::vector<C>& weight, const std::vector<C>& bias) {
+    NormOutputs<C> out;
+    const size_t maps = x.size(), images = static_cast<size_t>(s.batch * s.channels);
+    out = {std::vector<C>(maps), std::vector<C>(images),        std::vector<C>(images),
+           std::vector<C>(maps), std::vector<C>(weight.size()), std::vector<C>(weight.size())};
+    segment::InstanceNormGradientArgs<C> args;
+    args.batch = shape.batch;
+    args.rows = shape.rows;
+    args.channels = shape.channels;
+    args.slope = shape.slope;
+    args.epsilon = shape.epsilon;
+    args.x = x.data();
+    args.dy = dy.data();
+    args.weight = weight.data();
+    args.bias = bias.data();
+    args.y = out[0].data();
+    args.mean = out[1].data();
+    args.rstd = out[2].data();
+    args.dx = out[3].data();
+    args.dweight = out[4].data();
+    args.dbias = out[5].data();
+    segment::InstanceNormForward<C>(args);
+    segment::InstanceNormBackward<C>(args);
+    return out;
+  });
+}
+
+// The kernel. `offset` elements before x, dy, y and dx take the alignment of vectors away.
+template <class T>
+NormOutputs<ComputeOf<T>> NormOnTheDevice(const MapShape& s, int64_t offset) {
+  using C = ComputeOf<T>;
+  return RunNorm<T>(s, [&](auto args, const std::vector<C>& x, const std::vector<C>& dy,
+                           const std::vector<C>& weight, const std::vector<C>& bias) {
+    const auto stored = [&](const std::vector<C>& values) {
+      std::vector<T> narrow(static_cast<size_t>(offset));
+      for (const C v : values) narrow.push_back(Narrow<T>(v));
+      return narrow;
+    };
+    const auto read = [&](const DeviceArray<T>& array) {
+      const std::vector<T> narrow = array.Host();
+      std::vector<C> values;
+      for (size_t i = static_cast<size_t>(offset); i < narrow.size(); ++i)
+        values.push_back(Widen(narrow[i]));
+      return values;
+    };
+    const DeviceArray<T> gx(stored(x)), gdy(stored(dy));
+    const DeviceArray<T> y(std::ssize(x) + offset), dx(std::ssize(x) + offset);
+    const DeviceArray<C> gweight(weight), gbias(bias), mean(s.batch * s.channels),
+        rstd(s.batch * s.channels), dweight(s.channels), dbias(s.channels),
+        workspace(cuda::InstanceNormWorkspace(s.batch, s.rows, s.channels));
+    args.x = gx.data() + offset;
+    args.dy = gdy.data() + offset;
+    args.y = y.data() + offset;
+    args.dx = dx.data() + offset;
+    args.weight = gweight.data();
+    args.bias = gbias.data();
+    args.mean = mean.data();
+    args.rstd = rstd.data();
+    args.dweight = dweight.data();
+    args.dbias = dbias.data();
+    cuda::InstanceNormForward<T>(args, workspace.data(), nullptr);
+    cuda::InstanceNormBackward<T>(args, workspace.data(), nullptr);
+    return NormOutputs<C>{read(y),  mean.Host(),    rstd.Host(),
+                          read(dx), dweight.Host(), dbias.Host()};
+  });
+}
+
+//   stored  largest error of an element of T, of the largest
+template <class T>
+void CompareNorm(double tolerance, double stored) {
+  for (const MapShape& s : kMaps) {
+    const auto expected = NormOfTheTwin<T>(s);
+    for (const int64_t offset : {0, 1}) {
+      const auto found = NormOnTheDevice<T>(s, offset);
+      for (size_t n = 0; n < found.size(); ++n) {
+        EXPECT_LT(LargestDifference(found[n], expected[n]), n == 0 || n == 3 ? stored : tolerance)
+            << "output " << n << " of " << s.rows << " rows of " << s.channels;
+      }
+    }
+  }
+}
+
+using InstanceNormGpu = DeviceTest;
+
+TEST_F(InstanceNormGpu, AgreesWithTheTwin) {
+  CompareNorm<double>(1e-11, 1e-11);
+  CompareNorm<float>(2e-5, 2e-5);
+}
+
+TEST_F(InstanceNormGpu, Of16BitsComputesIn32) {
+  CompareNorm<BFloat16>(2e-5, 5e-3);
+  CompareNorm<Float16>(2e-5, 7e-4);
 }
 
 }  // namespace
