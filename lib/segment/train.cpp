@@ -408,7 +408,9 @@ class Trainer {
     optimizer_.ImportState(
         io::ReadTensors(io::Checkpoint::Open(fs::path(path) / "optimizer.safetensors")));
     moving_ = state.at("moving");
-    scale_.Restore(state.at("loss_scale").at(0), state.at("loss_scale").at(1));
+    if (state.contains("loss_scale")) {
+      scale_.Restore(state.at("loss_scale").at(0), state.at("loss_scale").at(1));
+    }
     result_.best = state.at("best");
     result_.loss = state.at("loss");
     result_.train_seconds = state.at("train_seconds");
