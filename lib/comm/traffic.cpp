@@ -42,6 +42,7 @@ namespace {
 constexpr int64_t kSegment = 1448;     // of a frame of 1,514 bytes, with TCP's timestamps
 constexpr int64_t kFrameHeaders = 66;  // Ethernet 14, IPv4 20, TCP 32
 constexpr int64_t kMessageHeader = 48;
+constexpr int64_t kFramesPerAcknowledgement = 4;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -70,8 +71,8 @@ int64_t MessagesOf(Operation operation, int size) {
 
 int64_t EthernetBytes(int64_t sent, int64_t received, int64_t messages) {
   if (messages == 0) return 0;
-  const int64_t acknowledged = messages * CeilDiv(Frames(received, messages) / messages, 2);
-  return sent + messages * kMessageHeader + kFrameHeaders * (Frames(sent, messages) + acknowledged);
+  return sent + messages * kMessageHeader + kFrameHeaders * Frames(sent, messages) +
+         kFrameHeaders * Frames(received, messages) / kFramesPerAcknowledgement;
 }
 
 int64_t EthernetBytes(const Communicator& communicator) {

@@ -34,9 +34,10 @@ void ForEachPiece(int64_t count, int64_t element_size, int64_t segment_bytes, F&
 Traffic TrafficOf(const Collective& call, int size, int rank, const EngineOptions& options);
 
 // About what Ethernet carries of what `communicator`'s rank has sent so far, as interfaces count
-// it: payload, a header of Open MPI per message, headers of Ethernet, IPv4 and TCP per frame, and
-// the acknowledgements of what it received, one for two frames of a message. Frames hold 1,448
-// bytes. An all-reduce is 2 (n-1) messages of each rank, other collectives n-1, a broadcast one.
+// it: payload, a header of Open MPI per message, headers of Ethernet, IPv4 and TCP per frame of
+// 1,448 bytes, and acknowledgements of what it received. Those were seen to come once for four
+// frames: the kernel hands TCP several at once, and some travel with data. An all-reduce is 2 (n-1)
+// messages of each rank, other collectives n-1, a broadcast one.
 int64_t EthernetBytes(const Communicator& communicator);
 
 // The same of `messages` that were sent with `sent` bytes in all, while as many brought `received`.

@@ -190,15 +190,15 @@ TEST(Communicator, RefusesBuffersThatDoNotFit) {
   EXPECT_THROW(c->AllReduce(std::as_writable_bytes(std::span(x))), Error);
 }
 
-// One frame of 48 + 100 bytes and its headers, and an acknowledgement; two full frames; many.
+// One frame of 48 + 100 bytes and its headers; two full frames; many. A quarter of the headers that
+// come is sent as acknowledgements.
 TEST(EthernetBytes, AreHeadersPerMessagePerFrameAndAcknowledgements) {
-  EXPECT_EQ(EthernetBytes(100, 100, 1), 100 + 48 + 66 + 66);
-  EXPECT_EQ(EthernetBytes(2 * 1448 - 48, 100, 1), 2 * 1448 + 2 * 66 + 66);
-  EXPECT_EQ(EthernetBytes(300, 300, 3), 3 * EthernetBytes(100, 100, 1));
+  EXPECT_EQ(EthernetBytes(400, 400, 4), 400 + 4 * (48 + 66) + 66);
+  EXPECT_EQ(EthernetBytes(4 * (2 * 1448 - 48), 400, 4), 4 * (2 * 1448 + 2 * 66) + 66);
+  EXPECT_EQ(EthernetBytes(4 * (2 * 1448 - 47), 400, 4), 4 * (2 * 1448 + 1 + 3 * 66) + 66);
   EXPECT_EQ(EthernetBytes(0, 0, 0), 0);
-  // 1,514 bytes of frame for 1,448 of payload, and 66 for two frames that come.
   EXPECT_NEAR(static_cast<double>(EthernetBytes(1 << 30, 1 << 30, 1)) / (1 << 30),
-              (1514 + 33) / 1448.0, 1e-5);
+              (1514 + 66 / 4.0) / 1448, 1e-5);
 }
 
 TEST(EthernetBytes, OfACommunicatorAreThoseOfItsMessages) {
@@ -208,7 +208,7 @@ TEST(EthernetBytes, OfACommunicatorAreThoseOfItsMessages) {
     c.AllReduce(std::span<float>(buffer));
     c.Barrier();
     // Twice three messages of a quarter each, per all-reduce.
-    EXPECT_EQ(EthernetBytes(c), 12 * EthernetBytes(1000, 1000, 1));
+    EXPECT_EQ(EthernetBytes(c), EthernetBytes(12000, 12000, 12));
   });
 }
 
