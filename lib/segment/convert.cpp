@@ -8,11 +8,13 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/number_format.h"
 #include "io/medical/dicom_volume.h"
 #include "io/medical/nifti.h"
 #include "io/medical/orientation.h"
 #include "io/medical/segmentation.h"
 #include "segment/failures.h"
+#include "segment/finite_values.h"
 
 namespace orchard::segment {
 namespace {
@@ -37,6 +39,10 @@ Source ReadNiftiSource(const fs::path& path, const ConvertOptions& options) {
   Source source{.volume = std::move(image.volume)};
   source.warnings = std::move(image.warnings);
   source.header = image.header;
+  if (const int64_t count = options.fix ? ReplaceNotFinite(source.volume) : 0; count > 0) {
+    source.warnings.push_back(
+        fmt::format("{} values that are no numbers became the smallest", FormatInteger(count)));
+  }
   source.write.form_code = std::max({image.header.sform_code, image.header.qform_code, 1});
   source.write.intent_code =
       image.header.intent_code == io::kNiftiIntentLabel ? io::kNiftiIntentLabel : 0;

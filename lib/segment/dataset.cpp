@@ -125,7 +125,10 @@ void ReadDescription(const fs::path& file, Dataset& dataset,
 std::vector<LabelName> LabelsFound(const std::vector<CaseFiles>& cases) {
   double most = 0;
   for (const CaseFiles& c : cases) {
-    most = std::max(most, io::FindRange(io::ReadNifti(c.labels).volume).max);
+    const io::ValueRange range = io::FindRange(io::ReadNifti(c.labels).volume);
+    if (!range.integral || range.not_a_number > 0)
+      throw DataError("labels that are no whole numbers", c.labels.string());
+    most = std::max(most, range.max);
   }
   if (most < 1 || most > 255) {
     throw DataError(fmt::format("the largest label is {}, it must be 1 to 255", most),

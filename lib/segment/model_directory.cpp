@@ -4,6 +4,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "segment/model_file.h"
 
 namespace orchard::segment {
 
@@ -21,6 +22,7 @@ void WriteModelDirectory(const fs::path& directory, const TemplateNetwork& netwo
 }
 
 SegmentationModel ReadModelDirectory(const fs::path& path) {
+  if (fs::is_regular_file(path)) return ReadModelFile(path);
   const fs::path directory = fs::is_directory(path / "final") ? path / "final" : path;
   if (!fs::exists(directory / "network.json")) {
     throw DataError("no trained model", path.string(), "the directory of siamese-seg train --out");

@@ -19,7 +19,8 @@ struct SegmentationModel {
 void WriteModelDirectory(const std::filesystem::path& directory, const TemplateNetwork& network,
                          const TemplateBank& bank);
 
-// `path` is such a directory, or a run directory with a `final` in it. Throws DataError.
+// `path` is such a directory, a run directory with a `final` in it, or a file of export. Throws
+// DataError.
 SegmentationModel ReadModelDirectory(const std::filesystem::path& path);
 
 }  // namespace orchard::segment

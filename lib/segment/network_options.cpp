@@ -38,6 +38,12 @@ std::vector<int64_t> FusedLevels(const NetworkOptions& options, const Plan& plan
   }
   std::sort(levels.begin(), levels.end());
   levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
+  if (options.stem == TemplateStem::kStrided) {
+    if (stages < 2) throw UsageError("a strided stem needs two stages", "model.stem");
+    if (levels.front() == 0 && !options.levels.empty())
+      throw UsageError("a strided stem leaves the finest stage out", "model.levels");
+    std::erase(levels, 0);
+  }
   if (levels.back() >= stages) {
     throw UsageError("the plan has " + std::to_string(stages) + " stages", "model.levels");
   }
@@ -49,6 +55,8 @@ nlohmann::ordered_json ToJson(const NetworkOptions& o) {
           {"share", NameOf(o.share)},
           {"mode", NameOf(o.mode)},
           {"foreground", NameOf(o.foreground)},
+          {"blocks", NameOf(o.blocks)},
+          {"stem", NameOf(o.stem)},
           {"fuse", NameOf(o.fuse)},
           {"levels", o.levels},
           {"max_tokens", o.max_tokens},
@@ -59,14 +67,15 @@ nlohmann::ordered_json ToJson(const NetworkOptions& o) {
           {"window", o.window}};
 }
 
-NetworkOptions ReadNetworkOptions(const std::filesystem::path& file) {
-  const nlohmann::json json = io::ReadJsonFile(file);
+NetworkOptions NetworkOptionsFromJson(const nlohmann::json& json, const std::string& where) {
   NetworkOptions o;
   try {
     o.attention = ValueOf<AttentionKind>(json.at("attention"));
     o.share = ValueOf<EncoderShare>(json.at("share"));
     o.mode = ValueOf<TemplateMode>(json.at("mode"));
     o.foreground = ValueOf<ForegroundInput>(json.at("foreground"));
+    if (json.contains("blocks")) o.blocks = ValueOf<Blocks>(json["blocks"]);
+    if (json.contains("stem")) o.stem = ValueOf<TemplateStem>(json["stem"]);
     o.fuse = ValueOf<Fusion>(json.at("fuse"));
     o.levels = json.at("levels").get<std::vector<int64_t>>();
     o.max_tokens = json.at("max_tokens");
@@ -75,12 +84,22 @@ NetworkOptions ReadNetworkOptions(const std::filesystem::path& file) {
     o.tau_max = json.at("tau_max");
     o.learn_tau = json.at("learn_tau");
     o.window = json.at("window");
+    const bool levels = std::all_of(o.levels.begin(), o.levels.end(),
+                                    [](int64_t level) { return level >= 0 && level < 16; });
+    const bool sound = levels && o.max_tokens >= 1 && o.key_channels >= 1 &&
+                       o.key_channels <= 4096 && o.tau > 0 && o.tau <= 40 && o.tau_max > 0 &&
+                       o.tau_max <= 40 && o.window >= 0 && o.window <= 8192;
+    if (!sound) throw DataError("a number outside its range");
   } catch (const nlohmann::json::exception& error) {
-    throw DataError(std::string("not a network's configuration: ") + error.what(), file.string());
+    throw DataError(std::string("not a network's configuration: ") + error.what(), where);
   } catch (const DataError& error) {
-    throw DataError(error.what(), file.string());
+    throw DataError(error.what(), where);
   }
   return o;
+}
+
+NetworkOptions ReadNetworkOptions(const std::filesystem::path& file) {
+  return NetworkOptionsFromJson(io::ReadJsonFile(file), file.string());
 }
 
 }  // namespace orchard::segment

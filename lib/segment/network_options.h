@@ -41,6 +41,16 @@ inline constexpr cli::EnumName<ForegroundInput> kForegroundInputNames[] = {
     {"mask", ForegroundInput::kMask}};
 constexpr auto EnumNames(ForegroundInput) { return std::span(kForegroundInputNames); }
 
+enum class Blocks { kNnunet, kClassic };
+inline constexpr cli::EnumName<Blocks> kBlocksNames[] = {{"nnunet", Blocks::kNnunet},
+                                                         {"classic", Blocks::kClassic}};
+constexpr auto EnumNames(Blocks) { return std::span(kBlocksNames); }
+
+enum class TemplateStem { kFull, kStrided };
+inline constexpr cli::EnumName<TemplateStem> kTemplateStemNames[] = {
+    {"full", TemplateStem::kFull}, {"strided", TemplateStem::kStrided}};
+constexpr auto EnumNames(TemplateStem) { return std::span(kTemplateStemNames); }
+
 enum class Fusion { kConcat, kResidual };
 inline constexpr cli::EnumName<Fusion> kFusionNames[] = {{"concat", Fusion::kConcat},
                                                          {"residual", Fusion::kResidual}};
@@ -51,6 +61,8 @@ struct NetworkOptions {
   EncoderShare share = EncoderShare::kAllButStem;
   TemplateMode mode = TemplateMode::kJoint;
   ForegroundInput foreground = ForegroundInput::kRegionAndMask;
+  Blocks blocks = Blocks::kNnunet;
+  TemplateStem stem = TemplateStem::kFull;
   Fusion fuse = Fusion::kConcat;
   std::vector<int64_t> levels;  // empty: the three coarsest stages within max_tokens
   int64_t max_tokens = 4096;
@@ -65,6 +77,13 @@ struct NetworkOptions {
     f("share", share, "weights that both encoders share");
     f("mode", mode, "template encoder: all classes in one pass, or a pass for each");
     f("foreground", foreground, "what the template encoder sees of each class");
+    f("blocks", blocks,
+      "nnunet: instance norm, leaky ReLU, strided and transposed convolutions; classic: batch "
+      "norm, "
+      "ReLU, max-pooling, linear upsampling");
+    f("stem", stem,
+      "strided: the template's first convolution has the second stage's stride and replaces the "
+      "finest stage, most of whose cost it saves");
     f("fuse", fuse, "how attention joins the features: concatenated and projected, or added");
     f("levels", levels, "stages that are fused, 0 the finest (default: the three coarsest)",
       cli::Between(0, 15));
@@ -83,7 +102,8 @@ struct NetworkOptions {
 std::vector<int64_t> FusedLevels(const NetworkOptions& options, const Plan& plan);
 
 nlohmann::ordered_json ToJson(const NetworkOptions& options);
-// Throws DataError naming the file.
+// Throw DataError naming the file, or `where`.
+NetworkOptions NetworkOptionsFromJson(const nlohmann::json& json, const std::string& where);
 NetworkOptions ReadNetworkOptions(const std::filesystem::path& file);
 
 }  // namespace orchard::segment

@@ -28,6 +28,7 @@ struct ConvertOptions {
   bool canonical = true;
   bool allow_gaps = false;
   bool upright = false;
+  bool fix = false;
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("input", input, "NIfTI file, DICOM file or segmentation, or a folder of them");
@@ -39,6 +40,7 @@ struct ConvertOptions {
     f("labels", labels, "names of label values in a DICOM-SEG: 1=anterior,2=posterior");
     f("canonical", canonical, "NIfTI: turn axes to the nearest of right, anterior, superior");
     f("allow_gaps", allow_gaps, "interpolate over missing slices");
+    f("fix", fix, "put the smallest value in the place of NaN and infinite ones");
     f("upright", upright, "resample slices of a tilted gantry to an orthogonal grid");
   }
 };

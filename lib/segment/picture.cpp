@@ -1,6 +1,7 @@
 #include "segment/picture.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "io/medical/nifti.h"
@@ -20,14 +21,22 @@ std::vector<uint16_t> Turned(LabelMap map, const io::Grid& source, const io::Gri
 Picture::Picture(const std::optional<std::filesystem::path>& image,
                  std::optional<LabelMap> outlined, std::optional<LabelMap> filled,
                  const ViewOptions& view, std::map<int64_t, std::string> names) {
-  io::Volume volume;
-  if (image) {
-    volume = io::ReadNifti(*image).volume;
-  } else if (filled || outlined) {
-    volume = io::MakeVolume(filled ? filled->grid : outlined->grid, io::DType::kU8);
-  } else {
+  if (!image && !outlined && !filled)
     throw UsageError("neither an image nor labels to show", "picture");
-  }
+  io::Volume volume = image    ? io::ReadNifti(*image).volume
+                      : filled ? io::MakeVolume(filled->grid, io::DType::kU8)
+                               : io::MakeVolume(outlined->grid, io::DType::kU8);
+  Fill(std::move(volume), std::move(outlined), std::move(filled), view, std::move(names));
+}
+
+Picture::Picture(io::Volume image, std::optional<LabelMap> outlined, std::optional<LabelMap> filled,
+                 const ViewOptions& view, std::map<int64_t, std::string> names) {
+  Fill(std::move(image), std::move(outlined), std::move(filled), view, std::move(names));
+}
+
+void Picture::Fill(io::Volume volume, std::optional<LabelMap> outlined,
+                   std::optional<LabelMap> filled, const ViewOptions& view,
+                   std::map<int64_t, std::string> names) {
   const io::AxisMap turn = io::ClosestCanonical(volume.grid.affine);
   const io::Grid source = volume.grid;
   volume = io::Reorient(volume, turn);

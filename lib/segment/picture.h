@@ -23,6 +23,10 @@ class Picture {
           std::optional<LabelMap> filled, const ViewOptions& view,
           std::map<int64_t, std::string> names);
 
+  // The same of an image in memory.
+  Picture(io::Volume image, std::optional<LabelMap> outlined, std::optional<LabelMap> filled,
+          const ViewOptions& view, std::map<int64_t, std::string> names);
+
   // The planes through the middle of `label` (0: of any), or through a voxel of the image's own
   // axes.
   io::Image Through(int64_t label) const;
@@ -33,6 +37,8 @@ class Picture {
   const volume::Window& window() const { return args_.window; }
 
  private:
+  void Fill(io::Volume volume, std::optional<LabelMap> outlined, std::optional<LabelMap> filled,
+            const ViewOptions& view, std::map<int64_t, std::string> names);
   io::Image Draw(const volume::Size3& canonical) const;
 
   io::Grid grid_;  // canonical

@@ -21,7 +21,9 @@ void CheckPlan(const Plan& plan) {
   require(!plan.channels.empty() && !plan.labels.empty(), "channels or labels");
   require(plan.labels.size() <= 255, "more than 255 labels");
   require(!plan.stages.empty() && plan.stages.size() <= 16, "stages");
-  require(plan.batch >= 1, "batch");
+  require(plan.batch >= 1 && plan.batch <= 4096, "batch");
+  for (size_t l = 0; l < plan.labels.size(); ++l)
+    require(plan.labels[l].value == static_cast<int64_t>(l) + 1, "labels are not 1, 2, ...");
   volume::Size3 product = {1, 1, 1};
   for (const Stage& stage : plan.stages) {
     require(stage.channels >= 1 && stage.channels <= 4096, "channels of a stage");
@@ -32,9 +34,9 @@ void CheckPlan(const Plan& plan) {
     }
   }
   for (size_t a = 0; a < 3; ++a) {
-    require(plan.spacing[a] > 0, "spacing");
-    require(plan.patch[a] >= 1 && plan.patch[a] % product[a] == 0,
-            "a patch that the strides do not divide");
+    require(plan.spacing[a] > 0 && plan.spacing[a] < 1e6, "spacing");
+    require(plan.patch[a] >= 1 && plan.patch[a] <= 8192, "patch");
+    require(plan.patch[a] % product[a] == 0, "a patch that the strides do not divide");
   }
 }
 
@@ -79,8 +81,7 @@ Json ToJson(const Plan& plan) {
             {"coarsest_spacing", plan.coarsest_spacing}}}};
 }
 
-Plan ReadPlan(const std::filesystem::path& file) {
-  const nlohmann::json json = io::ReadJsonFile(file);
+Plan PlanFromJson(const nlohmann::json& json, const std::string& where) {
   Plan plan;
   try {
     if (json.at("format") != "orchard-segmentation-plan") throw DataError("not a plan");
@@ -112,11 +113,15 @@ Plan ReadPlan(const std::filesystem::path& file) {
     plan.coarsest_spacing = f.at("coarsest_spacing");
     CheckPlan(plan);
   } catch (const nlohmann::json::exception& error) {
-    throw DataError(std::string("not a plan: ") + error.what(), file.string());
+    throw DataError(std::string("not a plan: ") + error.what(), where);
   } catch (const DataError& error) {
-    throw DataError(error.what(), file.string(), "siamese-seg plan makes one");
+    throw DataError(error.what(), where, "siamese-seg plan makes one");
   }
   return plan;
+}
+
+Plan ReadPlan(const std::filesystem::path& file) {
+  return PlanFromJson(io::ReadJsonFile(file), file.string());
 }
 
 void WritePlan(const std::filesystem::path& file, const Plan& plan) {

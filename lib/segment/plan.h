@@ -58,7 +58,8 @@ struct Plan {
 };
 
 nlohmann::ordered_json ToJson(const Plan& plan);
-// Throws DataError naming the file.
+// Throw DataError naming the file, or `where`.
+Plan PlanFromJson(const nlohmann::json& json, const std::string& where);
 Plan ReadPlan(const std::filesystem::path& file);
 void WritePlan(const std::filesystem::path& file, const Plan& plan);
 

@@ -102,9 +102,9 @@ Size3 Shrink(const Plan& plan, const std::vector<Stage>& stages) {
 std::string Text(const Size3& s) { return fmt::format("{},{},{}", s[0], s[1], s[2]); }
 
 // The largest patch that fits, from `plan.patch` down. False where none does.
-bool Fit(Plan& plan, int64_t memory, int64_t base, int64_t stages) {
+bool Fit(Plan& plan, int64_t memory, int64_t base, int64_t stages, int64_t widest) {
   for (;;) {
-    plan.stages = MakeStages(plan.spacing, plan.dims, base, stages, plan.patch);
+    plan.stages = MakeStages(plan.spacing, plan.dims, base, stages, plan.patch, widest);
     plan.training_bytes = TrainingBytes(plan);
     if (plan.training_bytes <= memory) return true;
     const Size3 smaller = Shrink(plan, plan.stages);
@@ -157,9 +157,9 @@ Fingerprint TakeFingerprint(const Dataset& dataset, int threads) {
 }
 
 std::vector<Stage> MakeStages(const Spacing3& spacing, int64_t dims, int64_t base_channels,
-                              int64_t max_stages, Size3& patch) {
+                              int64_t max_stages, Size3& patch, int64_t widest) {
   const size_t axes = dims == 2 ? 2 : 3;
-  const int64_t widest = dims == 2 ? 512 : 320;
+  if (widest == 0) widest = dims == 2 ? 512 : 320;
   Spacing3 now = spacing;
   Size3 edge = patch, unit = {1, 1, 1};
   std::array<bool, 3> thin = {false, false, false};  // kernel 1 so far
@@ -213,6 +213,14 @@ int64_t TrainingBytes(const Plan& plan) {
   return static_cast<int64_t>(4 * (batch * (activations + logits + 10 * largest) + 4 * parameters));
 }
 
+std::optional<Size3> PatchWithin(Plan plan, int64_t memory) {
+  const int64_t base = plan.stages.front().channels;
+  int64_t widest = 0;
+  for (const Stage& stage : plan.stages) widest = std::max(widest, stage.channels);
+  if (!Fit(plan, memory, base, std::ssize(plan.stages), widest)) return {};
+  return plan.patch;
+}
+
 Plan MakePlan(const Dataset& dataset, const Fingerprint& fingerprint, const PlanOptions& options) {
   Plan plan;
   plan.dataset = dataset.name;
@@ -240,10 +248,15 @@ Plan MakePlan(const Dataset& dataset, const Fingerprint& fingerprint, const Plan
   const bool slices = plan.median_size[2] < 8 && plan.spacing[2] > 3 * plan.spacing[0];
   plan.dims = options.dims == Dimensions::kAuto ? (slices ? 2 : 3)
                                                 : (options.dims == Dimensions::k2 ? 2 : 3);
-  plan.batch = options.batch.value_or(plan.dims == 2 ? 12 : 2);
   const bool tiny = options.preset == NetworkPreset::kTiny;
-  const int64_t base = options.base_channels.value_or(tiny ? 16 : 32);
-  const int64_t stages = options.max_stages.value_or(tiny ? 4 : 6);
+  const bool paper = options.preset == NetworkPreset::kPaper2d;
+  if (paper && options.dims == Dimensions::k3)
+    throw UsageError("paper2d is a network of slices", "--dims", "leave it out");
+  if (paper) plan.dims = 2;
+  plan.batch = options.batch.value_or(paper ? 8 : plan.dims == 2 ? 12 : 2);
+  const int64_t base = options.base_channels.value_or(tiny ? 16 : paper ? 64 : 32);
+  const int64_t stages = options.max_stages.value_or(tiny ? 4 : paper ? 5 : 6);
+  const int64_t widest = paper ? 1024 : 0;
   plan.patch = plan.median_size;
   if (!options.patch.empty()) {
     if (options.patch.size() != 3) throw UsageError("three sizes are wanted", "--patch", "i,j,k");
@@ -251,7 +264,7 @@ Plan MakePlan(const Dataset& dataset, const Fingerprint& fingerprint, const Plan
   }
   if (plan.dims == 2) plan.patch[2] = 1;
   const Size3 asked = plan.patch;
-  const bool fits = Fit(plan, options.memory, base, stages);
+  const bool fits = Fit(plan, options.memory, base, stages, widest);
   if (!fits) {
     throw ResourceError(
         fmt::format("no patch fits into {}: the smallest, {}, takes {}",
@@ -261,7 +274,7 @@ Plan MakePlan(const Dataset& dataset, const Fingerprint& fingerprint, const Plan
   }
   Plan wanted = plan;
   wanted.patch = asked;
-  wanted.stages = MakeStages(plan.spacing, plan.dims, base, stages, wanted.patch);
+  wanted.stages = MakeStages(plan.spacing, plan.dims, base, stages, wanted.patch, widest);
   if (!options.patch.empty() && wanted.patch != plan.patch) {
     throw ResourceError(
         fmt::format("a patch of {} takes about {} to train, {} are allowed", Text(wanted.patch),

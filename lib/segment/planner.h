@@ -13,9 +13,11 @@
 namespace orchard::segment {
 
 // Width and depth of the network.
-enum class NetworkPreset { kTiny, kBase };
+enum class NetworkPreset { kTiny, kBase, kPaper2d };
 inline constexpr cli::EnumName<NetworkPreset> kNetworkPresetNames[] = {
-    {"tiny", NetworkPreset::kTiny}, {"base", NetworkPreset::kBase}};
+    {"tiny", NetworkPreset::kTiny},
+    {"base", NetworkPreset::kBase},
+    {"paper2d", NetworkPreset::kPaper2d}};
 constexpr auto EnumNames(NetworkPreset) { return std::span(kNetworkPresetNames); }
 
 enum class Dimensions { kAuto, k2, k3 };
@@ -37,7 +39,9 @@ struct PlanOptions {
     f.Positional("data", data, "folder of a data set (nnU-Net, Medical Decathlon, images/labels)");
     f("output", output, "plan file (default: DATA/plan.json)", cli::Letter('o'));
     f("dims", dims, "2: slices, 3: volumes, auto: 2 where slices are much thicker than pixels");
-    f("preset", preset, "tiny: 16 channels, up to 4 stages; base: 32, up to 6");
+    f("preset", preset,
+      "tiny: 16 channels, up to 4 stages; base: 32, up to 6; paper2d: slices, 64 to 1024 in 5 "
+      "stages, for configs/siamese-seg/paper2d.toml");
     f("base_channels", base_channels, "channels of the finest stage", cli::Between(1, 512));
     f("max_stages", max_stages, "stages, at most", cli::Between(1, 8));
     f("batch", batch, "patches in a training step (default 2; slices: as memory allows)",
@@ -69,11 +73,16 @@ Plan MakePlan(const Dataset& dataset, const Fingerprint& fingerprint, const Plan
 // Strides and kernels for a patch of about this size at this spacing; rounds `patch` up to what the
 // strides divide. An axis is pooled while its spacing is within a factor two of the finest and its
 // edge stays at least 4; it gets kernels of 1 while its spacing is more than twice the finest.
+// `widest` channels at most; 0: 512 of slices, 320 of volumes.
 std::vector<Stage> MakeStages(const volume::Spacing3& spacing, int64_t dims, int64_t base_channels,
-                              int64_t max_stages, volume::Size3& patch);
+                              int64_t max_stages, volume::Size3& patch, int64_t widest = 0);
 
 // Bytes of a training step: activations that autograd keeps, for image and template, parameters
 // with gradient and two moments, and the largest temporary.
 int64_t TrainingBytes(const Plan& plan);
+
+// The patch to which the plan's has to shrink so that training stays within `memory`; nothing where
+// no patch does.
+std::optional<volume::Size3> PatchWithin(Plan plan, int64_t memory);
 
 }  // namespace orchard::segment

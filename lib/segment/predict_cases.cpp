@@ -10,11 +10,14 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/number_format.h"
 #include "io/medical/dicom_volume.h"
 #include "io/medical/nifti.h"
 #include "run/shard.h"
 #include "segment/dataset.h"
 #include "segment/failures.h"
+#include "segment/finite_values.h"
+#include "segment/prediction_files.h"
 
 namespace orchard::segment {
 namespace {
@@ -110,7 +113,7 @@ void Run(const Task& task, const PredictOptions& options, const PredictFlags& fl
       throw UsageError("a DICOM segmentation lies on a DICOM series", task.input.string());
     }
     for (const fs::path& file : task.files) {
-      io::NiftiImage image = io::ReadNifti(file);
+      io::NiftiImage image = io::ReadNifti(file, options.frame);
       result.warnings.insert(result.warnings.end(), image.warnings.begin(), image.warnings.end());
       if (!header) header = image.header;
       volumes.push_back(std::move(image.volume));
@@ -120,6 +123,13 @@ void Run(const Task& task, const PredictOptions& options, const PredictFlags& fl
     throw DataError(fmt::format("{} channels where the model has {}", volumes.size(), channels),
                     task.input.string());
   }
+  for (io::Volume& volume : volumes) {
+    const int64_t count = options.fix ? ReplaceNotFinite(volume) : 0;
+    if (count > 0) {
+      result.warnings.push_back(fmt::format(
+          "{} values that are no numbers are taken for the smallest", FormatInteger(count)));
+    }
+  }
   SegmentedScan scan = segment(volumes, task.id, task.input.string());
   result.templates = scan.templates;
   result.seconds = scan.seconds;
@@ -127,6 +137,13 @@ void Run(const Task& task, const PredictOptions& options, const PredictFlags& fl
   result.voxels.assign(labels.size(), 0);
   for (const uint8_t v : scan.labels.Elements<uint8_t>()) {
     if (v > 0 && v <= labels.size()) ++result.voxels[v - 1u];
+  }
+  fs::path beside = flags.out / task.id;
+  if (!scan.probabilities.empty())
+    WriteProbabilities(beside.concat(".probs.h5"), scan.probabilities, labels);
+  if (options.overlay) {
+    beside = flags.out / task.id;
+    WriteOverlay(beside.concat(".png"), std::move(volumes.front()), scan.labels, labels);
   }
   if (options.format == LabelFormat::kNifti) {
     io::NiftiWriteOptions write{.intent_code = io::kNiftiIntentLabel, .threads = flags.threads};

@@ -17,7 +17,8 @@ namespace orchard::segment {
 // A label map on the grid of the scan it belongs to.
 struct SegmentedScan {
   io::Volume labels;
-  std::vector<std::string> templates, warnings;
+  std::vector<io::Volume> probabilities = {};  // f32, of class 0, 1, ..., where they were asked for
+  std::vector<std::string> templates = {}, warnings = {};
   double seconds = 0;
 };
 
@@ -43,9 +44,10 @@ struct PredictFlags {
   bool deterministic = false;  // UIDs and dates of a DICOM-SEG from its input
 };
 
-// Writes OUT/ID.nii.gz, or OUT/ID.dcm, for every case of this shard, and OUT/failures.json where
-// some failed. Without --shard the ranks of a SLURM step divide the cases. Finished cases are left
-// alone. Throws DataError where there is no case at all, and ResourceError.
+// Writes OUT/ID.nii.gz, or OUT/ID.dcm, and what else was asked for, for every case of this shard,
+// and OUT/failures.json where some failed. Without --shard the ranks of a SLURM step divide the
+// cases. Finished cases are left alone. Throws DataError where there is no case at all, and
+// ResourceError.
 std::vector<PredictedCase> PredictCases(const PredictOptions& options, const PredictFlags& flags,
                                         const std::vector<LabelName>& labels, size_t channels,
                                         const SegmentScan& segment);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,10 +61,14 @@ struct PredictOptions {
   std::string series;
   std::string shard = "1/1";
   Amp amp = Amp::kAuto;
+  bool probs = false, overlay = false;
+  std::optional<int64_t> frame;
+  bool fix = false;
 
   void Fields(cli::FieldVisitor& f) {
     f("model", model,
-      "run directory of train or its folder final; identity: the rounded image itself; "
+      "run directory of train, its folder final, or a file of export; identity: the rounded image "
+      "itself; "
       "threshold:V: 1 where the image is above V",
       cli::Required());
     f.Positional("inputs", inputs, "NIfTI files, DICOM folders, or folders of NIfTI files");
@@ -74,6 +79,10 @@ struct PredictOptions {
     f("series", series, "one DICOM series: UID or its end, description, or #n of inspect");
     f("amp", amp, kAmpHelp);
     f("shard", shard, "take every n-th case: 2/8 is the second of eight jobs");
+    f("frame", frame, "of NIfTI files with several volumes: this one, from 0", cli::AtLeast(0));
+    f("fix", fix, "take the image's smallest value for NaN and infinite ones");
+    f("probs", probs, "also write ID.probs.h5: the probability of every class at every voxel");
+    f("overlay", overlay, "also write ID.png: three planes through every label");
   }
 };
 

@@ -287,7 +287,8 @@ void Predictor::Logits(const PreparedImage& image, std::span<const size_t> templ
                 [&](const at::Tensor& logits) { sum.Add(logits.const_data_ptr<float>()); });
 }
 
-SegmentedImage Predictor::Segment(const PreparedImage& image, const std::string& subject) {
+SegmentedImage Predictor::Segment(const PreparedImage& image, const std::string& subject,
+                                  const Sink& also) {
   const double begin = SecondsNow();
   SegmentedImage result;
   const std::vector<size_t> templates = Choose(image, subject);
@@ -306,7 +307,7 @@ SegmentedImage Predictor::Segment(const PreparedImage& image, const std::string&
     }
   }
   result.labels.assign(static_cast<size_t>(volume::Voxels(image.frame.whole)), 0);
-  if (OnDevice()) {
+  if (OnDevice() && !also) {
     const volume::WindowGrid grid = MakeGrid(image, network_.plan(), options_.step);
     volume::DeviceLabelExporter exporter(ExportArgs(image, network_.plan()), result.labels.data(),
                                          Stream());
@@ -322,6 +323,7 @@ SegmentedImage Predictor::Segment(const PreparedImage& image, const std::string&
     const int64_t plane = image.size[0] * image.size[1];
     Logits(image, templates, [&](int64_t first, int64_t count, const float* planes) {
       exporter.Feed(first, count, planes, count * plane);
+      if (also) also(first, count, planes);
     });
   }
   if (options_.largest) {

@@ -35,12 +35,13 @@ class Predictor {
   Predictor(const TemplateNetwork& network, const TemplateBank& bank,
             const InferenceOptions& options, uint64_t seed, ThreadPool& pool);
 
-  // Windows over the image; templates of `subject` are never used.
-  SegmentedImage Segment(const PreparedImage& image, const std::string& subject);
-
-  // Calls `sink` with planes of the logits [K + 1, count, J, I] in order, as volume::WindowSum
-  // does.
+  // Called with planes of the logits [K + 1, count, J, I] in order, as volume::WindowSum does.
   using Sink = std::function<void(int64_t first, int64_t count, const float* planes)>;
+
+  // Windows over the image; templates of `subject` are never used. `also` sees the logits, too.
+  SegmentedImage Segment(const PreparedImage& image, const std::string& subject,
+                         const Sink& also = {});
+
   void Logits(const PreparedImage& image, std::span<const size_t> templates, const Sink& sink);
 
   std::vector<size_t> Choose(const PreparedImage& image, const std::string& subject) const;

@@ -194,11 +194,11 @@ std::vector<uint8_t> CropLabels(const io::Volume& labels, const CaseFrame& frame
   const double tolerance = 0.1 * *std::min_element(spacing.begin(), spacing.end());
   const auto same = io::MatchGrids(labels.grid, frame.original, tolerance);
   if (!same) {
-    throw DataError(
-        fmt::format("the label map has other voxels than the image: {}x{}x{}, {}x{}x{}",
-                    labels.grid.size[0], labels.grid.size[1], labels.grid.size[2],
-                    frame.original.size[0], frame.original.size[1], frame.original.size[2]),
-        where);
+    const volume::Size3 &a = labels.grid.size, &b = frame.original.size;
+    const std::string how =
+        a == b ? "they lie elsewhere in space"
+               : fmt::format("{}x{}x{}, {}x{}x{}", a[0], a[1], a[2], b[0], b[1], b[2]);
+    throw DataError("the label map has other voxels than the image: " + how, where);
   }
   const std::vector<float> values =
       io::RealValues(io::Reorient(io::Reorient(labels, *same), frame.canonical));

@@ -19,6 +19,7 @@ struct PreparedCase {
   std::vector<uint8_t> labels;                   // of image.size
   std::vector<std::vector<int32_t>> foreground;  // voxels of class k + 1, at most kForegroundVoxels
   std::vector<float> thumbnail;                  // see Thumbnail
+  std::string group;  // templates in training are of the target's group; all the same by default
 
   bool Has(int64_t label) const { return !foreground[static_cast<size_t>(label - 1)].empty(); }
 };

@@ -39,7 +39,7 @@ Sampler::Sampler(std::span<const PreparedCase> cases, const Plan& plan,
   for (size_t n = 0; n < cases.size(); ++n) {
     std::vector<double> similarity(cases.size());
     for (size_t m = 0; m < cases.size(); ++m) {
-      if (cases[m].subject == cases[n].subject) continue;
+      if (cases[m].subject == cases[n].subject || cases[m].group != cases[n].group) continue;
       similarity[m] = Similarity(cases[n].thumbnail, cases[m].thumbnail);
       others_[n].push_back(m);
     }
@@ -128,6 +128,7 @@ Sample Sampler::Draw(uint64_t number) const {
   sample.example = CutTemplate(target, start, HasForeground(sample.target), from, example_random);
   ChangeValues(augment_, sample.example, example_random);
   Mirror(sample.example, mirrored);
+  if (sampling_.blank) std::fill(sample.example.labels.begin(), sample.example.labels.end(), 0);
   return sample;
 }
 

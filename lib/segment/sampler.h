@@ -17,6 +17,7 @@ struct SamplingOptions {
   double p_near = 0.4;       // template is one of the most similar cases
   int64_t near = 8;          // how many those are
   double jitter = 0.1;       // of the template's crop, of its body's extent
+  bool blank = false;        // nothing is marked in any template
 
   void Fields(cli::FieldVisitor& f) {
     f("foreground", foreground, "part of the patches that are centred on a foreground voxel",
@@ -28,6 +29,7 @@ struct SamplingOptions {
     f("near", near, "how many are the most similar", cli::AtLeast(1));
     f("jitter", jitter, "shift of a template's crop, of the extent of what it shows",
       cli::Between(0, 1));
+    f("blank", blank, "templates without their labels, to see what the labels are worth");
   }
 };
 

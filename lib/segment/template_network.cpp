@@ -51,7 +51,8 @@ TemplateNetwork::TemplateNetwork(const Plan& plan, const NetworkOptions& options
     int64_t channels = m;
     if (options.foreground != ForegroundInput::kMask) channels += m * passes;
     if (options.foreground != ForegroundInput::kRegion) channels += passes;
-    AddEncoder("template", options.share == EncoderShare::kAllButStem, channels);
+    AddEncoder("template", options.share == EncoderShare::kAllButStem, channels,
+               FirstTemplateStage());
     for (const int64_t level : levels_) AddFusion(level);
   }
   AddDecoder();
@@ -70,6 +71,9 @@ void TemplateNetwork::AddConvolution(const std::string& name, int64_t out, int64
 void TemplateNetwork::AddNorm(const std::string& name, int64_t channels) {
   parameters_.Add({name + ".weight", name + ".weight", at::ones({channels})});
   parameters_.Add({name + ".bias", name + ".bias", at::zeros({channels})});
+  if (!classic()) return;
+  parameters_.Add({name + ".mean", name + ".mean", at::zeros({channels}), true});
+  parameters_.Add({name + ".variance", name + ".variance", at::ones({channels}), true});
 }
 
 void TemplateNetwork::AddLinear(const std::string& name, int64_t out, int64_t in) {
@@ -80,9 +84,10 @@ void TemplateNetwork::AddLinear(const std::string& name, int64_t out, int64_t in
   parameters_.Add({bias, bias, at::zeros({out})});
 }
 
-void TemplateNetwork::AddEncoder(const std::string& name, bool stem_only, int64_t channels_in) {
+void TemplateNetwork::AddEncoder(const std::string& name, bool stem_only, int64_t channels_in,
+                                 size_t first) {
   int64_t in = channels_in;
-  for (size_t s = 0; s < plan_.stages.size(); ++s) {
+  for (size_t s = first; s < plan_.stages.size(); ++s) {
     const Stage& stage = plan_.stages[s];
     for (int block = 0; block < 2; ++block) {
       const std::string at = StageName(name, s, block);
@@ -132,12 +137,14 @@ void TemplateNetwork::AddDecoder() {
     const double deviation =
         std::sqrt(2 / (1 + kSlope * kSlope) / static_cast<double>(below.channels));
     const std::string up = name + ".up.weight";
-    parameters_.Add({up, up, nn::RandomNormal(up, shape, deviation, seed_, at::kFloat)});
-    parameters_.Add({name + ".up.bias", name + ".up.bias", at::zeros({stage.channels})});
+    if (!classic()) {
+      parameters_.Add({up, up, nn::RandomNormal(up, shape, deviation, seed_, at::kFloat)});
+      parameters_.Add({name + ".up.bias", name + ".up.bias", at::zeros({stage.channels})});
+    }
+    const int64_t met = stage.channels + (classic() ? below.channels : stage.channels);
     for (int block = 0; block < 2; ++block) {
       const std::string at = name + "." + std::to_string(block);
-      AddConvolution(at + ".conv", stage.channels, (block == 0 ? 2 : 1) * stage.channels,
-                     stage.kernel);
+      AddConvolution(at + ".conv", stage.channels, block == 0 ? met : stage.channels, stage.kernel);
       AddNorm(at + ".norm", stage.channels);
     }
     AddLinear(name + ".head", plan_.classes() + 1, stage.channels);
@@ -148,7 +155,7 @@ void TemplateNetwork::Load(const std::filesystem::path& safetensors) {
   const auto checkpoint = io::Checkpoint::Open(safetensors);
   for (const nn::Parameter& p : parameters_.all()) {
     const at::Tensor stored = io::ReadTensor(checkpoint, p.name);
-    if (stored.sizes() != p.value.sizes() || stored.scalar_type() != at::kFloat) {
+    if (stored.sizes() != p.value.sizes() || !stored.is_floating_point()) {
       throw DataError("'" + p.name + "' is of another network", safetensors.string());
     }
     const c10::NoGradGuard no_gradient;
@@ -175,15 +182,25 @@ at::Tensor TemplateNetwork::Rounded(const std::string& name) const {
   return Get(name).to(compute_);
 }
 
-at::Tensor TemplateNetwork::Block(const at::Tensor& x, const std::string& name, const Size3& kernel,
-                                  const Size3& stride) const {
-  const std::vector<int64_t> strides = Kji(stride);
+at::Tensor TemplateNetwork::Normalised(const at::Tensor& x, const std::string& name) const {
+  const at::Tensor weight = Get(name + ".weight"), bias = Get(name + ".bias");
+  if (!classic()) return InstanceNormLeakyRelu(x, weight, bias, kSlope);
+  return at::batch_norm(x, weight, bias, Get(name + ".mean"), Get(name + ".variance"), training_,
+                        0.1, 1e-5, false)
+      .relu();
+}
+
+at::Tensor TemplateNetwork::Block(const at::Tensor& input, const std::string& name,
+                                  const Size3& kernel, const Size3& stride) const {
+  const bool pools = classic() && volume::Voxels(stride) > 1;
+  const at::Tensor x = pools ? at::max_pool3d(input, Kji(stride)) : input;
+  const std::vector<int64_t> strides = Kji(pools ? Size3{1, 1, 1} : stride);
   const std::vector<int64_t> padding = {kernel[2] / 2, kernel[1] / 2, kernel[0] / 2};
   const at::Tensor weight =
       Rounded(name + ".conv.weight").contiguous(at::MemoryFormat::ChannelsLast3d);
   const at::Tensor y =
       at::conv3d(x.to(compute_), weight, Rounded(name + ".conv.bias"), strides, padding);
-  return InstanceNormLeakyRelu(y, Get(name + ".norm.weight"), Get(name + ".norm.bias"), kSlope);
+  return Normalised(y, name + ".norm");
 }
 
 at::Tensor TemplateNetwork::Linear(const at::Tensor& tokens, const std::string& name) const {
@@ -191,14 +208,14 @@ at::Tensor TemplateNetwork::Linear(const at::Tensor& tokens, const std::string& 
 }
 
 std::vector<at::Tensor> TemplateNetwork::Encode(const at::Tensor& input, const std::string& stem,
-                                                const std::string& rest) const {
-  std::vector<at::Tensor> features;
+                                                const std::string& rest, size_t first) const {
+  std::vector<at::Tensor> features(first);
   at::Tensor x = input.contiguous(at::MemoryFormat::ChannelsLast3d);
-  for (size_t s = 0; s < plan_.stages.size(); ++s) {
+  for (size_t s = first; s < plan_.stages.size(); ++s) {
     const Stage& stage = plan_.stages[s];
     for (int block = 0; block < 2; ++block) {
-      const bool first = s == 0 && block == 0;
-      x = Block(x, StageName(first ? stem : rest, s, block), stage.kernel,
+      const bool is_stem = s == first && block == 0;
+      x = Block(x, StageName(is_stem ? stem : rest, s, block), stage.kernel,
                 block == 0 ? stage.stride : Size3{1, 1, 1});
     }
     features.push_back(x);
@@ -238,7 +255,8 @@ std::vector<TemplateTokens> TemplateNetwork::EncodeTemplate(const at::Tensor& im
   const int64_t batch = image.size(0), classes = plan_.classes() + 1;
   const bool shared = options_.share == EncoderShare::kAllButStem;
   const std::vector<at::Tensor> features =
-      Encode(TemplateInput(image, labels), "template", shared ? "image" : "template");
+      Encode(TemplateInput(image, labels), "template", shared ? "image" : "template",
+             FirstTemplateStage());
   std::vector<TemplateTokens> levels;
   for (const int64_t level : levels_) {
     const at::Tensor& g = features[static_cast<size_t>(level)];
@@ -319,7 +337,7 @@ at::Tensor TemplateNetwork::Fuse(size_t at, const at::Tensor& features,
     return AsMap(sum.to(f.scalar_type()), features);
   }
   const at::Tensor y = AsMap(Linear(at::cat({f, met}, 2), name + ".project"), features);
-  return InstanceNormLeakyRelu(y, Get(name + ".norm.weight"), Get(name + ".norm.bias"), kSlope);
+  return Normalised(y, name + ".norm");
 }
 
 Decoded TemplateNetwork::Decode(const std::vector<at::Tensor>& features,
@@ -334,9 +352,12 @@ Decoded TemplateNetwork::Decode(const std::vector<at::Tensor>& features,
   for (size_t s = plan_.stages.size() - 1; s-- > 0;) {
     const std::string name = "decoder." + std::to_string(s);
     const std::vector<int64_t> stride = Kji(plan_.stages[s + 1].stride);
-    const at::Tensor up = at::conv_transpose3d(
-        x, Rounded(name + ".up.weight").contiguous(at::MemoryFormat::ChannelsLast3d),
-        Rounded(name + ".up.bias"), stride);
+    const at::Tensor up =
+        classic()
+            ? at::upsample_trilinear3d(x, fused[s].sizes().slice(2), false)
+            : at::conv_transpose3d(
+                  x, Rounded(name + ".up.weight").contiguous(at::MemoryFormat::ChannelsLast3d),
+                  Rounded(name + ".up.bias"), stride);
     x = at::cat({up, fused[s]}, 1);
     for (int block = 0; block < 2; ++block) {
       x = Block(x, name + "." + std::to_string(block), plan_.stages[s].kernel, {1, 1, 1});

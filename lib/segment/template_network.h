@@ -44,6 +44,8 @@ class TemplateNetwork {
   // The type of convolutions and projections (f32 at first); f32 weights are rounded for each use.
   // Norms, attention and what Decode returns stay f32 inside.
   void SetComputeType(at::ScalarType compute) { compute_ = compute; }
+  // Classic blocks in training: batch statistics, which move the kept ones. Off by default.
+  void SetTraining(bool training) { training_ = training; }
 
   nn::Parameters& parameters() { return parameters_; }
   const nn::Parameters& parameters() const { return parameters_; }
@@ -72,17 +74,22 @@ class TemplateNetwork {
                       const volume::Size3& kernel);
   void AddNorm(const std::string& name, int64_t channels);
   void AddLinear(const std::string& name, int64_t out, int64_t in);
-  void AddEncoder(const std::string& name, bool stem_only, int64_t channels_in);
+  void AddEncoder(const std::string& name, bool stem_only, int64_t channels_in, size_t first = 0);
   void AddFusion(int64_t level);
   void AddDecoder();
 
+  bool classic() const { return options_.blocks == Blocks::kClassic; }
+  // Norm and activation.
+  at::Tensor Normalised(const at::Tensor& x, const std::string& name) const;
   at::Tensor Block(const at::Tensor& x, const std::string& name, const volume::Size3& kernel,
                    const volume::Size3& stride) const;
   at::Tensor Linear(const at::Tensor& tokens, const std::string& name) const;
   // A parameter in the type of the computation.
   at::Tensor Rounded(const std::string& name) const;
   std::vector<at::Tensor> Encode(const at::Tensor& x, const std::string& stem,
-                                 const std::string& rest) const;
+                                 const std::string& rest, size_t first = 0) const;
+  // The finest stage that the template encoder has.
+  size_t FirstTemplateStage() const { return options_.stem == TemplateStem::kStrided ? 1 : 0; }
   at::Tensor TemplateInput(const at::Tensor& image, const at::Tensor& labels) const;
   at::Tensor Tau(int64_t level) const;
   at::Tensor Fuse(size_t at, const at::Tensor& features, const TemplateTokens& tokens,
@@ -95,6 +102,7 @@ class TemplateNetwork {
   uint64_t seed_;
   nn::Parameters parameters_;
   at::ScalarType compute_ = at::kFloat;
+  bool training_ = false;
 };
 
 // Tokens of several templates as those of one: classes and means see them all.

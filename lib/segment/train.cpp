@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <ctime>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -18,6 +19,7 @@
 #include "base/logging.h"
 #include "base/peak_memory.h"
 #include "base/signals.h"
+#include "comm/launch.h"
 #include "io/torch/tensors.h"
 #include "nn/device.h"
 #include "run/progress.h"
@@ -36,6 +38,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double kBestDecay = 0.9;  // of the moving mean that chooses `best`
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
@@ -92,7 +95,8 @@ struct Tally {
 
 class Trainer {
  public:
-  Trainer(const SegmentTrainOptions& options, const TrainSetting& setting, const Dataset& dataset,
+  Trainer(const SegmentTrainOptions& options, const TrainSetting& setting,
+          std::vector<PreparedCase> training, std::vector<PreparedCase> validation,
           const Plan& plan, comm::Communicator& ranks, run::RunDir* run)
       : options_(options),
         setting_(setting),
@@ -101,6 +105,8 @@ class Trainer {
         run_(run),
         trace_(run != nullptr ? run->trace() : no_trace_),
         pool_(setting.threads),
+        training_(std::move(training)),
+        validation_(std::move(validation)),
         compute_(ComputeType(options.run.amp, setting.device)),
         network_(MakeNetwork(plan, options.model, setting, compute_)),
         optimizer_(Trained(network_.parameters(), options.optim), options.optim),
@@ -110,7 +116,14 @@ class Trainer {
     if (scale_.active() && options.optim.clip == 0) {
       throw UsageError("fp16 needs the norm of the gradient", "optim.clip", "set it above 0");
     }
-    LoadData(dataset);
+    network_.SetTraining(true);
+    CheckSubjects();
+    if (ranks.rank() == 0) {
+      bank_ = MakeBank(training_, plan.classes(), options.run.bank);
+      if (options.sampling.blank) {
+        for (PreparedCase& c : bank_.cases) std::fill(c.labels.begin(), c.labels.end(), 0);
+      }
+    }
     result_.parameters = network_.parameters().elements();
     result_.ranks = ranks.size();
     result_.training_cases = std::ssize(training_);
@@ -124,15 +137,17 @@ class Trainer {
                         {.rank = ranks_.rank(),
                          .ranks = ranks_.size(),
                          .first = step_,
-                         .last = steps_,
+                         .last = options_.run.minutes > 0 ? kNever : steps_,
                          .threads = setting_.threads,
                          .with_templates = network_.uses_template(),
                          .device = setting_.device});
-    run::Progress progress("train", steps_, "steps",
+    // Nobody knows how many steps a time holds.
+    run::Progress progress("train", options_.run.minutes == 0 ? steps_ : 0, "steps",
                            {.enabled = setting_.progress && run_ != nullptr, .start = step_});
-    while (step_ < steps_) {
+    while (part_ < 1) {
       Step(batches);
       ++step_;
+      UpdatePart();
       StepDone(progress);
       progress.Advance();
     }
@@ -141,14 +156,11 @@ class Trainer {
     return result_;
   }
 
+  const TemplateNetwork& network() const { return network_; }
+  const TemplateBank& bank() const { return bank_; }
+
  private:
-  void LoadData(const Dataset& dataset) {
-    const Split split = ChooseSplit(options_.data, dataset, setting_.seed);
-    training_ = LoadCases(Pick(dataset, split.training), plan_, setting_.threads);
-    if (run_ != nullptr) {
-      validation_ = LoadCases(Pick(dataset, split.validation), plan_, setting_.threads);
-      bank_ = MakeBank(training_, plan_.classes(), options_.run.bank);
-    }
+  void CheckSubjects() const {
     for (const PreparedCase& v : validation_) {
       for (const PreparedCase& t : training_) {
         if (v.subject == t.subject)
@@ -158,12 +170,23 @@ class Trainer {
     }
   }
 
+  // How much of the training is done: of its steps, or of its processor time, where rank 0's counts
+  // for all.
+  void UpdatePart() {
+    if (options_.run.minutes == 0) {
+      part_ = static_cast<double>(step_) / static_cast<double>(steps_);
+      return;
+    }
+    std::array<double, 1> part = {result_.cpu_seconds / (60 * options_.run.minutes)};
+    if (ranks_.size() > 1) ranks_.Broadcast(std::span<double>(part));
+    part_ = std::min(1.0, part[0]);
+  }
+
   // ---- one step
 
   double Rate() const {
-    const double t = static_cast<double>(step_) / static_cast<double>(steps_);
-    double rate = options_.run.rate == RateShape::kPoly ? std::pow(1 - t, 0.9)
-                                                        : 0.5 * (1 + std::cos(M_PI * t));
+    double rate = options_.run.rate == RateShape::kPoly ? std::pow(1 - part_, 0.9)
+                                                        : 0.5 * (1 + std::cos(M_PI * part_));
     if (step_ < options_.run.warmup) {
       rate *= static_cast<double>(step_ + 1) / static_cast<double>(options_.run.warmup);
     }
@@ -268,7 +291,7 @@ class Trainer {
     std::vector<run::Metric> metrics;
     std::vector<std::string> names;  // outlive the metrics' views
     names.reserve(plan_.labels.size() + network_.levels().size() + 1);
-    const bool last = step_ == steps_;
+    const bool last = part_ >= 1;
     const int64_t every = options_.run.validate_every;
     const bool validate = !last && every > 0 && EpochEnds() && Epoch() % every == 0;
     const bool save = options_.run.save_every > 0 && EpochEnds() &&
@@ -317,6 +340,7 @@ class Trainer {
   }
 
   std::vector<ValidatedCase> Predict(size_t count) {
+    network_.SetTraining(false);
     Predictor predictor(network_, bank_, options_.infer, setting_.seed, pool_);
     std::vector<ValidatedCase> cases;
     for (size_t n = 0; n < std::min(count, validation_.size()); ++n) {
@@ -330,6 +354,7 @@ class Trainer {
       cases.push_back(
           {c.id, DiceScores(s.labels, c.labels, plan_.classes()), s.templates, s.seconds});
     }
+    network_.SetTraining(true);
     return cases;
   }
 
@@ -424,11 +449,13 @@ class Trainer {
               .norm = t.at("norm").get<double>(),
               .entropy = t.at("entropy").get<std::vector<double>>(),
               .steps = t.at("steps").get<int64_t>()};
+    UpdatePart();
   }
 
   void Finish() {
     result_.steps = step_;
     result_.epochs = Epoch();
+    network_.SetTraining(false);
     if (run_ == nullptr) return;
     result_.final = run_->path() / "final";
     WriteModel("final");
@@ -444,13 +471,14 @@ class Trainer {
   run::Trace& trace_;
   ThreadPool pool_;
   std::vector<PreparedCase> training_, validation_;
-  TemplateBank bank_;
+  TemplateBank bank_;  // of rank 0
   at::ScalarType compute_;
   TemplateNetwork network_;
   nn::Optimizer optimizer_;
   GradientSum gradients_;
   LossScale scale_;
   int64_t steps_, step_ = 0;
+  double part_ = 0;  // of the training that is done
   double moving_ = -1;
   Tally tally_;
   SegmentTrainResult result_;
@@ -468,8 +496,28 @@ SegmentTrainResult TrainSegmentation(const SegmentTrainOptions& options,
                                      const Plan& plan, comm::Communicator& ranks,
                                      run::RunDir* run) {
   at::set_num_threads(setting.threads);
-  Trainer trainer(options, setting, dataset, plan, ranks, run);
+  const Split split = ChooseSplit(options.data, dataset, setting.seed);
+  std::vector<PreparedCase> training =
+      LoadCases(Pick(dataset, split.training), plan, setting.threads);
+  std::vector<PreparedCase> validation;
+  if (run != nullptr)
+    validation = LoadCases(Pick(dataset, split.validation), plan, setting.threads);
+  Trainer trainer(options, setting, std::move(training), std::move(validation), plan, ranks, run);
   return trainer.Run();
+}
+
+SegmentTrainResult TrainOnCases(
+    const SegmentTrainOptions& options, const TrainSetting& setting,
+    std::vector<PreparedCase> training, const Plan& plan,
+    const std::function<void(const TemplateNetwork&, const TemplateBank&)>& use) {
+  at::set_num_threads(setting.threads);
+  SegmentTrainResult result;
+  comm::RunRanks({1}, [&](comm::Communicator& alone) {
+    Trainer trainer(options, setting, std::move(training), {}, plan, alone, nullptr);
+    result = trainer.Run();
+    use(trainer.network(), trainer.bank());
+  });
+  return result;
 }
 
 }  // namespace orchard::segment

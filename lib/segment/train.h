@@ -4,16 +4,21 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "run/run_dir.h"
 #include "segment/dataset.h"
 #include "segment/prepared_case.h"
+#include "segment/template_bank.h"
 #include "segment/train_options.h"
 #include "segment/train_result.h"
 
 namespace orchard::segment {
+
+class TemplateNetwork;
 
 struct TrainSetting {
   uint64_t seed = 0;
@@ -33,5 +38,12 @@ Split ChooseSplit(const TrainDataOptions& options, const Dataset& dataset, uint6
 SegmentTrainResult TrainSegmentation(const SegmentTrainOptions& options,
                                      const TrainSetting& setting, const Dataset& dataset,
                                      const Plan& plan, comm::Communicator& ranks, run::RunDir* run);
+
+// The same on cases in memory and in this process alone, without files. `use` gets the trained
+// network and its templates. options.data has no say.
+SegmentTrainResult TrainOnCases(
+    const SegmentTrainOptions& options, const TrainSetting& setting,
+    std::vector<PreparedCase> training, const Plan& plan,
+    const std::function<void(const TemplateNetwork&, const TemplateBank&)>& use);
 
 }  // namespace orchard::segment

@@ -50,6 +50,7 @@ struct TrainLossOptions {
 
 struct TrainRunOptions {
   int64_t epochs = 1000, iterations = 250;
+  double minutes = 0;
   RateShape rate = RateShape::kPoly;
   int64_t warmup = 0;
   int64_t validate_every = 1, validation_cases = 8;
@@ -58,11 +59,16 @@ struct TrainRunOptions {
   int64_t log_every = 10;
   int64_t ranks = 0;
   Amp amp = Amp::kAuto;
+  int64_t memory = 0;
   bool trace = false;
 
   void Fields(cli::FieldVisitor& f) {
     f("epochs", epochs, "epochs", cli::AtLeast(1));
     f("iterations", iterations, "training steps of an epoch", cli::AtLeast(1));
+    f("minutes", minutes,
+      "train this many minutes of processor time, all threads together, in place of `epochs` (0: "
+      "by epochs); the rate follows the time",
+      cli::AtLeast(0));
     f("rate", rate, "learning rate over the steps: poly (1 - t/T)^0.9, or half a cosine");
     f("warmup", warmup, "steps of linear warm-up", cli::AtLeast(0));
     f("validate_every", validate_every, "epochs between validations (0: only at the end)",
@@ -76,6 +82,10 @@ struct TrainRunOptions {
     f("ranks", ranks, "ranks to simulate in this process (0: what mpirun or srun started, or one)",
       cli::AtLeast(0));
     f("amp", amp, kAmpHelp);
+    f("memory", memory,
+      "bytes that a training step may take; a plan that needs more is refused (0: "
+      "what is free)",
+      cli::Bytes());
     f("trace", trace, "write trace.json");
   }
 };

@@ -29,6 +29,21 @@ void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
        .summary = "times a kernel against the same mathematics from LibTorch's operations",
        .example = "siamese-seg bench attention --tokens 4096"},
       runs.bench);
+  program.Add<segment::ExportModelOptions>(
+      {.name = "export",
+       .summary = "writes a trained model with its templates as one file to hand on",
+       .example = "siamese-seg export runs/hippocampus hippocampus.safetensors --dtype bf16",
+       .details = "predict --model takes such a file."},
+      runs.export_model);
+  program.Add<segment::repro::ReproOptions>(
+      {.name = "repro",
+       .summary = "runs the experiments behind the method's claims, and says what came out",
+       .example = "siamese-seg repro size --quick --seeds 1",
+       .details = "Every training gets the same processor time. Finished trainings are kept in "
+                  "--cases, or "
+                  "in --out, and\n"
+                  "found again with --resume; with --shard the tasks of an array job divide them."},
+      runs.repro);
 }
 
 }  // namespace orchard::siamese_seg

@@ -7,7 +7,9 @@
 
 #include "cli/program.h"
 #include "segment/bench.h"
+#include "segment/export_model_options.h"
 #include "segment/predict_options.h"
+#include "segment/repro/options.h"
 #include "segment/train_options.h"
 
 namespace orchard::siamese_seg {
@@ -17,6 +19,7 @@ void AddConvert(cli::Program& program);
 void AddEvaluate(cli::Program& program);
 void AddExportLabels(cli::Program& program);
 void AddInspect(cli::Program& program);
+void AddPhantom(cli::Program& program);
 void AddPlan(cli::Program& program);
 void AddRender(cli::Program& program);
 
@@ -25,6 +28,8 @@ struct TensorRuns {
   std::function<int(const segment::SegmentTrainOptions&, const cli::Context&)> train;
   std::function<int(const segment::PredictOptions&, const cli::Context&)> predict;
   std::function<int(const segment::BenchOptions&, const cli::Context&)> bench;
+  std::function<int(const segment::ExportModelOptions&, const cli::Context&)> export_model;
+  std::function<int(const segment::repro::ReproOptions&, const cli::Context&)> repro;
 };
 void AddTensorCommands(cli::Program& program, const TensorRuns& runs);
 

@@ -14,5 +14,6 @@ int main(int argc, char** argv) {
   orchard::siamese_seg::AddRender(program);
   orchard::siamese_seg::AddExportLabels(program);
   orchard::siamese_seg::AddCompare(program);
+  orchard::siamese_seg::AddPhantom(program);
   return program.Main(argc, argv);
 }

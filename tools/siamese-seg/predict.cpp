@@ -12,6 +12,7 @@
 #include "segment/model_directory.h"
 #include "segment/predict_cases.h"
 #include "segment/predictor.h"
+#include "segment/probabilities.h"
 #include "siamese-seg/describe.h"
 #include "siamese-seg/device.h"
 #include "siamese-seg/tensor_commands.h"
@@ -92,10 +93,12 @@ segment::TemplateBank UserBank(const std::vector<std::string>& templates, const 
   return segment::MakeBank(std::move(cases), plan.classes(), 0);
 }
 
-// Labels on the turned scan as a volume on the scan's own grid.
-io::Volume OnOriginalGrid(std::vector<uint8_t>& labels, const segment::CaseFrame& frame) {
-  io::Volume turned = io::MakeVolume(io::Reorient(frame.original, frame.canonical), io::DType::kU8);
-  std::copy(labels.begin(), labels.end(), turned.Elements<uint8_t>().begin());
+// Values on the turned scan as a volume on the scan's own grid. T: uint8_t, float.
+template <class T>
+io::Volume OnOriginalGrid(std::span<const T> values, const segment::CaseFrame& frame) {
+  constexpr io::DType kType = std::is_same_v<T, float> ? io::DType::kF32 : io::DType::kU8;
+  io::Volume turned = io::MakeVolume(io::Reorient(frame.original, frame.canonical), kType);
+  std::copy(values.begin(), values.end(), turned.Elements<T>().begin());
   io::Volume volume = io::Reorient(turned, io::Inverse(frame.canonical));
   volume.grid = frame.original;  // to the bit
   return volume;
@@ -113,7 +116,7 @@ segment::SegmentedScan Voxelwise(std::span<const io::Volume> channels, const std
       for (int64_t i = box.lo[0]; i < box.hi[0]; ++i, ++at)
         labels[static_cast<size_t>(volume::IndexOf(scan.frame.whole, i, j, k))] =
             label(scan.channels.front()[at]);
-  return {.labels = OnOriginalGrid(labels, scan.frame)};
+  return {.labels = OnOriginalGrid<uint8_t>(labels, scan.frame)};
 }
 
 std::optional<std::function<uint8_t(float)>> VoxelwiseModel(const std::string& name) {
@@ -143,6 +146,7 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
                                        .force = context.common.force,
                                        .deterministic = context.common.deterministic};
   if (const auto label = VoxelwiseModel(options.model.string())) {
+    if (options.probs) throw UsageError("a function of the voxel has no probabilities", "--probs");
     const std::vector<segment::LabelName> labels = {{1, "label 1"}};
     return Report(segment::PredictCases(
                       options, flags, labels, 1,
@@ -164,8 +168,22 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
   const auto segment_scan = [&](std::span<const io::Volume> channels, const std::string& id,
                                 const std::string& where) {
     const segment::PreparedImage image = segment::PrepareImage(channels, plan, where, pool);
-    segment::SegmentedImage s = predictor.Segment(image, id);
-    return segment::SegmentedScan{.labels = OnOriginalGrid(s.labels, image.frame),
+    std::vector<float> logits;
+    const segment::SegmentedImage s =
+        options.probs ? predictor.Segment(image, id, segment::KeepLogits(image, plan, logits))
+                      : predictor.Segment(image, id);
+    std::vector<io::Volume> probabilities;
+    if (options.probs) {
+      const int64_t classes = plan.classes() + 1;
+      const std::vector<float> all = segment::Probabilities(logits, image, plan, pool);
+      const auto voxels = all.size() / static_cast<size_t>(classes);
+      for (int64_t c = 0; c < classes; ++c) {
+        probabilities.push_back(OnOriginalGrid(
+            std::span(all).subspan(static_cast<size_t>(c) * voxels, voxels), image.frame));
+      }
+    }
+    return segment::SegmentedScan{.labels = OnOriginalGrid<uint8_t>(s.labels, image.frame),
+                                  .probabilities = std::move(probabilities),
                                   .templates = s.templates,
                                   .warnings = s.warnings,
                                   .seconds = s.seconds};

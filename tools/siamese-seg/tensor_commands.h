@@ -7,6 +7,8 @@ namespace orchard::siamese_seg {
 
 int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& context);
 int RunBench(const segment::BenchOptions& options, const cli::Context& context);
+int RunExport(const segment::ExportModelOptions& options, const cli::Context& context);
+int RunRepro(const segment::repro::ReproOptions& options, const cli::Context& context);
 int RunPredict(const segment::PredictOptions& options, const cli::Context& context);
 
 }  // namespace orchard::siamese_seg

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/available_memory.h"
 #include "base/error.h"
 #include "base/logging.h"
 #include "base/number_format.h"
@@ -47,6 +48,22 @@ segment::Plan PlanFor(const segment::SegmentTrainOptions& options, const segment
                            plan);
 }
 
+// Before hours of training rather than in their middle.
+void CheckMemory(const segment::SegmentTrainOptions& options, const segment::Plan& plan) {
+  const int64_t most = options.run.memory > 0 ? options.run.memory : AvailableMemoryBytes();
+  const int64_t wanted = segment::TrainingBytes(plan);
+  if (most == 0 || wanted <= most) return;
+  const auto bytes = [](int64_t n) { return FormatBytes(static_cast<uint64_t>(n)); };
+  const auto patch = segment::PatchWithin(plan, most);
+  throw ResourceError(
+      fmt::format("training on patches of {}x{}x{} takes about {}, and there are {}", plan.patch[0],
+                  plan.patch[1], plan.patch[2], bytes(wanted), bytes(most)),
+      "--plan",
+      patch ? fmt::format("siamese-seg plan --patch {},{},{} fits", (*patch)[0], (*patch)[1],
+                          (*patch)[2])
+            : "no patch fits: fewer channels (plan --base-channels) or a smaller batch");
+}
+
 void Print(const segment::SegmentTrainResult& r, const segment::Plan& plan) {
   fmt::print("{} steps on {} cases in {} ({} of processor), {} parameters\n", r.steps,
              r.training_cases, FormatDuration(r.train_seconds), FormatDuration(r.cpu_seconds),
@@ -79,6 +96,7 @@ int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& co
     fmt::print("{}\n", segment::ToJson(plan).dump(context.common.json ? -1 : 2));
     return 0;
   }
+  if (device.is_cpu()) CheckMemory(options, plan);
   const segment::TrainSetting setting = {
       .seed = static_cast<uint64_t>(context.common.seed),
       .threads = context.common.Threads(),

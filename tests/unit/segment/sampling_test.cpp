@@ -42,6 +42,31 @@ TEST(Sampler, NeverTakesATemplateOfTheSameSubject) {
   }
 }
 
+TEST(Sampler, TakesTemplatesOfTheTargetsGroup) {
+  std::vector<PreparedCase> cases = Cases(6);
+  for (size_t n = 0; n < cases.size(); ++n) cases[n].group = n % 2 == 0 ? "even" : "odd";
+  const Plan plan = testing::MakePlan({16, 16, 16});
+  const Sampler sampler(cases, plan, {}, Off(), 1);
+  for (uint64_t n = 0; n < 200; ++n) {
+    const Sample s = sampler.Draw(n);
+    EXPECT_EQ(s.target_case % 2, s.template_case % 2);
+  }
+}
+
+TEST(Sampler, BlankTemplatesMarkNothing) {
+  const std::vector<PreparedCase> cases = Cases(4);
+  const Plan plan = testing::MakePlan({16, 16, 16});
+  SamplingOptions sampling;
+  sampling.blank = true;
+  const Sampler blank(cases, plan, sampling, Off(), 1), marked(cases, plan, {}, Off(), 1);
+  for (uint64_t n = 0; n < 20; ++n) {
+    const Sample b = blank.Draw(n), m = marked.Draw(n);
+    EXPECT_EQ(std::accumulate(b.example.labels.begin(), b.example.labels.end(), 0), 0);
+    EXPECT_EQ(b.example.image, m.example.image);
+    EXPECT_EQ(b.target.labels, m.target.labels);
+  }
+}
+
 TEST(Sampler, RefusesASingleSubject) {
   const std::vector<PreparedCase> cases = Cases(2, 2);
   const Plan plan = testing::MakePlan({16, 16, 16});

@@ -1,0 +1,113 @@
+// siamese-seg repro: the experiments behind the method's claims, and what came out of them here.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "comm/mpi.h"
+#include "run/experiment_report.h"
+#include "run/progress.h"
+#include "run/run_dir.h"
+#include "segment/repro/experiments.h"
+#include "siamese-seg/tensor_commands.h"
+
+namespace orchard::siamese_seg {
+namespace {
+
+using segment::repro::Experiment;
+using segment::repro::ReproOptions;
+using segment::repro::ReproOutcome;
+using segment::repro::Setting;
+
+run::CaseStore OpenStore(const ReproOptions& options, const Setting& setting,
+                         const cli::Context& context) {
+  if (!options.cases.empty()) return {options.cases, setting.Key()};
+  if (!context.common.out) return {};
+  const std::filesystem::path folder = *context.common.out / "cases";
+  if (!context.common.resume) std::filesystem::remove_all(folder);
+  return {folder, setting.Key()};
+}
+
+int64_t CountCases(const std::vector<const Experiment*>& experiments, const Setting& setting) {
+  int64_t cases = 0;
+  for (const Experiment* e : experiments) cases += std::ssize(e->cases(setting));
+  return cases;
+}
+
+ReproOutcome Run(const ReproOptions& options, const Setting& setting,
+                 const std::vector<const Experiment*>& experiments, const cli::Context& context) {
+  const run::Shard shard = run::ParseShard(options.shard, "--shard");
+  const run::CaseStore store = OpenStore(options, setting, context);
+  run::Progress progress("repro", CountCases(experiments, setting) / shard.count, "cases",
+                         {.enabled = !context.common.no_progress && !context.common.quiet});
+  return RunExperiments(experiments, setting, store, shard, [&](std::string_view name) {
+    progress.Note(std::string(name));
+    progress.Advance();
+  });
+}
+
+void Print(const ReproOptions& options, const ReproOutcome& outcome, const cli::Context& context) {
+  if (context.common.json) {
+    fmt::print("{}\n", run::ExperimentsJson(outcome.experiments).dump());
+  } else if (outcome.experiments.empty()) {
+    fmt::print("{} cases of shard {} are in {}\n", outcome.cases, options.shard,
+               options.cases.string());
+  } else {
+    for (const run::ExperimentResult& r : outcome.experiments)
+      fmt::print("{}", run::ExperimentText(r));
+  }
+}
+
+}  // namespace
+
+int RunRepro(const ReproOptions& options, const cli::Context& context) {
+  if (!run::ParseShard(options.shard, "--shard").IsWhole() && options.cases.empty()) {
+    throw UsageError("a shard leaves its trainings for the others", "--cases",
+                     "name a folder that all shards share");
+  }
+  if (comm::LaunchedByMpi()) {
+    throw UsageError("a training here has one process", "repro",
+                     "start it without mpirun; divide the work with --shard");
+  }
+  if (context.common.device != "auto" && context.common.device != "cpu") {
+    throw UsageError("experiments share out the processor's time", "--device", "use cpu");
+  }
+  const auto experiments = segment::repro::FindExperiments(options.experiments);
+  const bool scans = std::any_of(experiments.begin(), experiments.end(),
+                                 [](const Experiment* e) { return e->needs_scans; });
+  const Setting setting = Setting::Make(options, static_cast<uint64_t>(context.common.seed),
+                                        context.common.Threads(), scans);
+  if (context.common.dry_run) {
+    fmt::print("{} trainings and label copies\n", CountCases(experiments, setting));
+    return 0;
+  }
+  ReproOutcome outcome;
+  if (context.common.out) {
+    run::RunInfo info;
+    info.program = context.program;
+    info.command = context.command;
+    info.arguments = context.arguments;
+    info.config_toml = context.config_toml;
+    info.threads = context.common.Threads();
+    run::RunDir directory(*context.common.out, info,
+                          run::WhenExisting(context.common.force, context.common.resume));
+    directory.Record([&] {
+      outcome = Run(options, setting, experiments, context);
+      directory.WriteReport(
+          run::ExperimentPage("Segmentation with a labelled template: claims and outcomes",
+                              "siamese-seg repro", outcome.experiments, context.config_toml));
+      return nlohmann::json::parse(run::ExperimentsJson(outcome.experiments).dump());
+    });
+  } else {
+    outcome = Run(options, setting, experiments, context);
+  }
+  Print(options, outcome, context);
+  for (const run::ExperimentResult& r : outcome.experiments) {
+    if (r.verdict() == run::Verdict::kFail)
+      throw ImpossibleError("the experiment did not come out as promised", r.name);
+  }
+  return 0;
+}
+
+}  // namespace orchard::siamese_seg
