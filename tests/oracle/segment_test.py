@@ -158,6 +158,33 @@ def test_a_zero_vector_has_similarity_zero_and_finite_gradients(tmp_path):
     np.testing.assert_allclose(out["similarity"][0, 1], 0, atol=1e-12)
 
 
+def test_one_token_a_class_is_seen_as_it_is(tmp_path):
+    t = attention_input(13, batch=1, targets=6, tokens=3, classes=3, d=5, c=4)
+    t["mu"] = np.eye(3)[None]
+    out = ours("attention", t, tmp_path)
+    unit = lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)
+    s = unit(t["q"][0]) @ unit(t["k"][0]).T
+    np.testing.assert_allclose(out["similarity"][0], s, atol=1e-9)
+    weight = np.exp(t["beta"][0] * s + t["prior"])
+    np.testing.assert_allclose(out["context"][0], weight / weight.sum(-1, keepdims=True) @ t["v"][0], atol=1e-9)
+
+
+def test_temperature_goes_from_the_mean_to_the_best_match(tmp_path):
+    t = attention_input(17, batch=1, targets=20, tokens=40, classes=1, d=6, c=3)
+    unit = lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)
+    s = unit(t["q"][0]) @ unit(t["k"][0]).T
+    mu = t["mu"][0, 0]
+    flat = ours("attention", dict(t, tau=np.array([1e-4])), tmp_path)
+    np.testing.assert_allclose(flat["similarity"][0, :, 0], s @ mu / mu.sum(), atol=1e-3)
+    np.testing.assert_allclose(flat["context"][0], np.tile(mu @ t["v"][0] / mu.sum(), (20, 1)), atol=1e-3)
+    sharp = ours("attention", dict(t, tau=np.array([5000.0])), tmp_path)
+    best = s.argmax(-1)
+    np.testing.assert_allclose(sharp["similarity"][0, :, 0], s.max(-1), atol=2e-3)
+    clear = np.sort(s, -1)[:, -1] - np.sort(s, -1)[:, -2] > 0.01
+    assert clear.sum() > 10
+    np.testing.assert_allclose(sharp["context"][0][clear], t["v"][0][best[clear]], atol=1e-6)
+
+
 # ---- loss -----------------------------------------------------------------------------------------------------------
 def peer_loss(logits, labels, ce_weight, dice_weight, batch_dice, smooth):
     x = torch.tensor(logits, dtype=torch.float64, requires_grad=True)

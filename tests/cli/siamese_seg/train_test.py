@@ -138,7 +138,40 @@ class TrainTest(ProgramTest):
     def test_no_out_no_run(self):
         self.assert_fails(run(PROGRAM, "train", self.data), 2, "--out")
 
+    def test_time_ends_a_run(self):
+        result = self.json_of(run(PROGRAM, "train", self.data, "--minutes", "0.01", "--threads", "1", "--no-progress", "--set",
+                                  "optim.name=adamw", "--out", self.dir / "timed", "--json", timeout=300))
+        self.assertGreaterEqual(result["cpu_seconds"], 0.6)
+        self.assertLess(result["steps"], 1000 * 250)
+
+    def test_memory_is_asked_before_anything_is_trained(self):
+        result = run(PROGRAM, "train", self.data, *SHORT, "--memory", "5MB", "--out", self.dir / "big")
+        self.assert_fails(result, 7, "24x32x24", "--patch")
+        self.assertFalse((self.dir / "big").exists())
+
     # ---- predict
+    def test_a_model_in_one_file_predicts_the_same(self):
+        image = self.data / "images" / f"{CASES[0]}.nii.gz"
+        self.assert_works(run(PROGRAM, "export", self.model, self.dir / "model.safetensors"))
+        self.assert_fails(run(PROGRAM, "export", self.model, self.dir / "model.safetensors"), 2, "--force")
+        self.assert_works(self.predict(image, "--out", self.dir / "folder"))
+        self.assert_works(run(PROGRAM, "predict", "--model", self.dir / "model.safetensors", image, "--out", self.dir / "file"))
+        name = f"{CASES[0]}.nii.gz"
+        self.assertEqual(digest(self.dir / "folder" / name), digest(self.dir / "file" / name))
+        small = self.json_of(run(PROGRAM, "export", self.model, self.dir / "small.safetensors", "--dtype", "bf16", "--templates", "1",
+                                 "--json"))
+        self.assertEqual(small["templates"], 1)
+        self.assert_works(run(PROGRAM, "predict", "--model", self.dir / "small.safetensors", image, "--out", self.dir / "small"))
+        self.assert_fails(run(PROGRAM, "predict", "--model", image, image, "--out", self.dir / "x"), 3, "safetensors")
+
+    def test_probabilities_and_pictures(self):
+        image = self.data / "images" / f"{CASES[0]}.nii.gz"
+        for series, name in [([image], CASES[0]), ([SERIES, "--format", "dicom-seg"], "mr_dicom")]:
+            self.assert_works(self.predict(*series, "--probs", "--overlay", "--out", self.dir / "out"))
+            self.assertEqual((self.dir / "out" / f"{name}.png").read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+            self.assertEqual((self.dir / "out" / f"{name}.probs.h5").read_bytes()[:4], b"\x89HDF")
+        self.assert_fails(run(PROGRAM, "predict", "--model", "identity", image, "--probs", "--out", self.dir / "id"), 2, "--probs")
+
     def test_labels_lie_on_the_image(self):
         image = self.data / "images" / f"{CASES[0]}.nii.gz"
         self.assert_works(self.predict(image, "--out", self.dir / "out"))
