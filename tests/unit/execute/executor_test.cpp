@@ -227,7 +227,9 @@ TEST(Executor, HoldsParametersOfTheHostWhileTheirReaderRuns) {
     EXPECT_EQ(step.fetches[k].op, k + 1);
     EXPECT_EQ(step.fetches[k].bytes, matrix);
     EXPECT_GE(step.forward[k + 1].begin_us, step.fetches[k].span.end_us);
-    if (k > 0) EXPECT_GE(step.fetches[k].span.end_us, step.forward[k].begin_us);
+    if (k > 0) {
+      EXPECT_GE(step.fetches[k].span.end_us, step.forward[k].begin_us);
+    }
   }
   const StepResult single =
       Executor(program, SingleLayout(program, 1), Devices(1), {.keep_results = true}).Step();
