@@ -135,6 +135,20 @@ void DrawGrey(const OverlayArgs& a, const PlaneMap& map, int64_t left, io::Image
   }
 }
 
+void DrawHeat(const OverlayArgs& a, const PlaneMap& map, int64_t left, io::Image& picture) {
+  if (a.heat == nullptr) return;
+  for (int64_t y = 0; y < map.height(); ++y) {
+    for (int64_t x = 0; x < map.width(); ++x) {
+      const std::array<float, 3> v = map.Voxel(x, y);
+      const double value =
+          std::clamp(static_cast<double>(
+                         SampleLinear(a.heat, a.size[0], a.size[1], a.size[2], v[0], v[1], v[2])),
+                     0.0, 1.0);
+      if (value > 0.02) Put(picture, left + x, y, HeatColor(value), std::min(0.8, 0.25 + value));
+    }
+  }
+}
+
 void DrawLabels(const OverlayArgs& a, const PlaneMap& map, int64_t left, io::Image& picture,
                 std::set<int64_t>& seen) {
   for (int64_t y = 0; y < map.height(); ++y) {
@@ -249,6 +263,18 @@ std::array<uint8_t, 3> ClassColor(int64_t label) {
   return color;
 }
 
+std::array<uint8_t, 3> HeatColor(double value) {
+  constexpr double kStops[3][3] = {{90, 20, 140}, {225, 50, 60}, {255, 225, 70}};
+  const double at = std::clamp(value, 0.0, 1.0) * 2;
+  const size_t low = at < 1 ? 0 : 1;
+  const double part = at - static_cast<double>(low);
+  Color color;
+  for (size_t c = 0; c < 3; ++c)
+    color[c] =
+        static_cast<uint8_t>(std::lround((1 - part) * kStops[low][c] + part * kStops[low + 1][c]));
+  return color;
+}
+
 io::Image DrawPlanes(const OverlayArgs& a, const Size3& at) {
   double longest = 0;
   for (size_t x = 0; x < 3; ++x) {
@@ -270,6 +296,7 @@ io::Image DrawPlanes(const OverlayArgs& a, const Size3& at) {
   int64_t left = 0;
   for (size_t p = 0; p < 3; ++p) {
     DrawGrey(a, maps[p], left, picture);
+    DrawHeat(a, maps[p], left, picture);
     DrawLabels(a, maps[p], left, picture, seen);
     DrawFrame(kPlanes[p], maps[p], at, left, picture);
     left += maps[p].width() + kGap;

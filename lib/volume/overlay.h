@@ -25,6 +25,9 @@ Window ChooseWindow(std::span<const float> values);
 // One class's colour, 0..255; neighbouring numbers differ clearly.
 std::array<uint8_t, 3> ClassColor(int64_t label);
 
+// Violet, red, yellow for 0.. 0.5 .. 1; how much of it covers the image grows with the value.
+std::array<uint8_t, 3> HeatColor(double value);
+
 // What is drawn. Axes are those of the nearest canonical orientation: i to the right, j to the
 // front, k up. Pictures follow the radiological convention: the patient's right is on the left.
 struct OverlayArgs {
@@ -33,6 +36,7 @@ struct OverlayArgs {
   const float* image = nullptr;        // [size]
   const uint16_t* outlined = nullptr;  // [size] or null: drawn as lines
   const uint16_t* filled = nullptr;    // [size] or null: drawn as translucent areas
+  const float* heat = nullptr;  // [size], 0 to 1, or null: drawn over the image, see HeatColor
   Window window;
   int64_t pixels = 320;                  // the longest side of a plane
   std::map<int64_t, std::string> names;  // for the legend; labels without a name show their number
