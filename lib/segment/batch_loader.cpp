@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -46,15 +47,18 @@ SampleBatch BatchLoader::Next() {
   const c10::Device device = setting_.device;
   if (device.is_cpu()) return drawn;
   return {Moved(drawn.image, device), Moved(drawn.labels, device),
-          Moved(drawn.template_image, device), Moved(drawn.template_labels, device)};
+          Moved(drawn.template_image, device), Moved(drawn.template_labels, device), drawn.classes};
 }
 
 SampleBatch BatchLoader::Draw(int64_t step) {
   const int64_t batch = plan_.batch;
   std::vector<Sample> samples(static_cast<size_t>(batch));
   const int64_t first = (step * setting_.ranks + setting_.rank) * batch;
+  const Episode episode = setting_.episodes ? setting_.episodes->ForStep(step) : Episode{};
   pool_.ForEach(batch, [&](int64_t n) {
-    samples[static_cast<size_t>(n)] = sampler_.Draw(static_cast<uint64_t>(first + n));
+    const auto number = static_cast<uint64_t>(first + n);
+    samples[static_cast<size_t>(n)] =
+        setting_.episodes ? setting_.episodes->Draw(number, episode) : sampler_.Draw(number);
   });
   const volume::Size3& p = plan_.patch;
   const auto channels = static_cast<int64_t>(plan_.channels.size());
@@ -66,6 +70,8 @@ SampleBatch BatchLoader::Draw(int64_t step) {
   if (pinned) guard.emplace(setting_.device);
   const auto options = at::TensorOptions().dtype(at::kFloat).pinned_memory(pinned);
   SampleBatch b;
+  b.classes.resize(static_cast<size_t>(setting_.episodes ? episode.classes : plan_.classes()));
+  std::iota(b.classes.begin(), b.classes.end(), int64_t{1});
   b.image = at::empty(image_shape, options);
   b.labels = at::empty(label_shape, options.dtype(at::kByte));
   if (setting_.with_templates) {

@@ -8,8 +8,10 @@
 
 #include <cstdint>
 #include <future>
+#include <vector>
 
 #include "base/thread_pool.h"
+#include "segment/episodes.h"
 #include "segment/sampler.h"
 
 namespace orchard::segment {
@@ -17,6 +19,7 @@ namespace orchard::segment {
 // image [B, M, K, J, I] f32, labels [B, K, J, I] u8; the template's are undefined without one.
 struct SampleBatch {
   at::Tensor image, labels, template_image, template_labels;
+  std::vector<int64_t> classes;  // that are asked for: of the plan, or of the episode 1, 2, ...
 };
 
 struct BatchSetting {
@@ -24,6 +27,7 @@ struct BatchSetting {
   int64_t first = 0, last = 0;  // steps [first, last)
   int threads = 1;
   bool with_templates = true;
+  const EpisodeSampler* episodes = nullptr;  // in context: draws in place of the sampler
   c10::Device device{c10::kCPU};
 };
 

@@ -109,14 +109,6 @@ at::Tensor Unit(const at::Tensor& x) {
   return x * (x.square().sum(-1, true) + kNormGuard * kNormGuard).rsqrt();
 }
 
-// Softmax over classes of `logits` [B, N, K + 1], without the classes of area 0 [B, K + 1].
-at::Tensor ClassSoftmax(const at::Tensor& logits, const at::Tensor& area) {
-  const at::Tensor absent = (area == 0).unsqueeze(1);
-  const at::Tensor w =
-      at::softmax(logits.masked_fill(absent, -std::numeric_limits<double>::infinity()), -1);
-  return at::nan_to_num(w, 0.0);  // where every class is absent
-}
-
 void CheckShapes(const at::Tensor& q, const TemplateTokens& t) {
   const bool fits = q.dim() == 3 && t.k.dim() == 3 && t.v.dim() == 3 && t.mu.dim() == 3 &&
                     q.size(0) == t.k.size(0) && q.size(0) == t.v.size(0) &&
@@ -126,6 +118,45 @@ void CheckShapes(const at::Tensor& q, const TemplateTokens& t) {
 }
 
 }  // namespace
+
+at::Tensor ClassSoftmax(const at::Tensor& logits, const at::Tensor& area) {
+  const at::Tensor absent = (area == 0).unsqueeze(1);
+  const at::Tensor w =
+      at::softmax(logits.masked_fill(absent, -std::numeric_limits<double>::infinity()), -1);
+  return at::nan_to_num(w, 0.0);  // where every class is absent
+}
+
+ClassSums SumClasses(const at::Tensor& q_in, const TemplateTokens& t, const at::Tensor& tau) {
+  CheckShapes(q_in, t);
+  const c10::NoGradGuard no_gradient;
+  const at::Tensor mu = t.mu.to(q_in.scalar_type()).contiguous();
+  const at::Tensor area = mu.sum(-1);
+  if (!HasAttentionKernel(q_in)) {
+    const at::Tensor e =
+        at::exp(tau * (at::matmul(Unit(q_in), Unit(t.k).transpose(1, 2)) - 1));  // [B, N, N']
+    const at::Tensor p = e.unsqueeze(2) * mu.unsqueeze(1);  // [B, N, K + 1, N']
+    const at::Tensor mass = p.sum(-1);
+    const at::Tensor safe = at::where(mass > 0, mass, at::ones_like(mass));
+    return {mass, at::matmul(p, t.v.unsqueeze(1)) / safe.unsqueeze(-1), area};
+  }
+  const at::Tensor q = q_in.contiguous(), k = t.k.contiguous(), v = t.v.contiguous();
+  const int64_t b = q.size(0), n = q.size(1), c = v.size(2), classes = mu.size(1);
+  const at::Tensor out = at::empty({b, n, c}, q.options());
+  const at::Tensor similarity = at::empty({b, n, classes}, q.options());
+  const at::Tensor weight = at::empty_like(similarity), mass = at::empty_like(similarity);
+  const at::Tensor own = at::empty({b, n, classes, c}, q.options());
+  const at::Tensor prior = at::zeros({b, classes}, q.options());
+  AT_DISPATCH_FLOATING_TYPES(q.scalar_type(), "SumClasses", [&] {
+    auto args = Describe<scalar_t>(q, k, v, mu, prior, tau.item<double>(), 1);
+    args.context = out.mutable_data_ptr<scalar_t>();
+    args.similarity = similarity.mutable_data_ptr<scalar_t>();
+    args.weight = weight.mutable_data_ptr<scalar_t>();
+    args.mass = mass.mutable_data_ptr<scalar_t>();
+    args.class_context = own.mutable_data_ptr<scalar_t>();
+    LaunchAttention(q, args);
+  });
+  return {mass, own, area};
+}
 
 AttentionResult CosineAttention(const at::Tensor& q, const TemplateTokens& tokens,
                                 const at::Tensor& tau, const at::Tensor& beta,

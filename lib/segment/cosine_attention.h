@@ -36,6 +36,18 @@ AttentionResult ComposedCosineAttention(const at::Tensor& q, const TemplateToken
                                         const at::Tensor& tau, const at::Tensor& beta,
                                         const at::Tensor& prior = {}, const at::Tensor& near = {});
 
+// What one set of tokens adds to the sums of each class, from which attention to several sets
+// follows; without gradients.
+struct ClassSums {
+  at::Tensor mass;     // L: [B, N, K + 1]
+  at::Tensor context;  // a: [B, N, K + 1, C], 0 where a class has no token
+  at::Tensor area;     // M: [B, K + 1]
+};
+ClassSums SumClasses(const at::Tensor& q, const TemplateTokens& tokens, const at::Tensor& tau);
+
+// The softmax over classes of `logits` [B, N, K + 1], without those of area 0 [B, K + 1].
+at::Tensor ClassSoftmax(const at::Tensor& logits, const at::Tensor& area);
+
 // The variants of the ablation.
 //   prototype  a class is the mean of its unit keys, and its context the mean of its values
 //   mean       A = mean_j s_ij v_j; sigma is the mean similarity of each class

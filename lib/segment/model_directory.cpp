@@ -17,7 +17,7 @@ void WriteModelDirectory(const fs::path& directory, const TemplateNetwork& netwo
   if (error) throw ResourceError("cannot make the folder: " + error.message(), directory.string());
   WritePlan(directory / "plan.json", network.plan());
   WriteFileAtomically(directory / "network.json", ToJson(network.options()).dump(2) + "\n");
-  WriteBank(directory / "templates.h5", bank);
+  WriteBank(directory / "templates.h5", bank, network.plan());
   network.Save(directory / "model.safetensors");
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -73,7 +74,8 @@ void WriteModelFile(const std::filesystem::path& file, const TemplateNetwork& ne
     tensors[p.name] = p.value.detach().cpu().to(TypeOf(type));
   Json templates = Json::array();
   for (size_t n = 0; n < bank.cases.size(); ++n) {
-    const PreparedCase& c = bank.cases[n];
+    const std::shared_ptr<const PreparedCase> whole = bank.Open(n);
+    const PreparedCase& c = *whole;
     const volume::Size3& s = c.image.size;
     const volume::Box& body = c.image.body;
     at::Tensor image = at::empty({c.image.channels, s[2], s[1], s[0]});
@@ -111,6 +113,7 @@ SegmentationModel ReadModelFile(const std::filesystem::path& file) {
   const NetworkOptions options =
       NetworkOptionsFromJson(io::ParseJson(part("network"), where), where);
   SegmentationModel model;
+  model.bank.labels = plan.labels;
   model.network = std::make_unique<TemplateNetwork>(plan, options, 0);
   model.network->Load(file);
   try {

@@ -29,9 +29,11 @@ inline constexpr cli::EnumName<EncoderShare> kEncoderShareNames[] = {
     {"all_but_stem", EncoderShare::kAllButStem}, {"none", EncoderShare::kNone}};
 constexpr auto EnumNames(EncoderShare) { return std::span(kEncoderShareNames); }
 
-enum class TemplateMode { kJoint, kPerClass };
+enum class TemplateMode { kJoint, kPerClass, kInContext };
 inline constexpr cli::EnumName<TemplateMode> kTemplateModeNames[] = {
-    {"joint", TemplateMode::kJoint}, {"per_class", TemplateMode::kPerClass}};
+    {"joint", TemplateMode::kJoint},
+    {"per_class", TemplateMode::kPerClass},
+    {"in_context", TemplateMode::kInContext}};
 constexpr auto EnumNames(TemplateMode) { return std::span(kTemplateModeNames); }
 
 enum class ForegroundInput { kRegionAndMask, kRegion, kMask };
@@ -75,7 +77,9 @@ struct NetworkOptions {
     f("attention", attention,
       "how image and template meet; none: side by side, off: a U-Net without template");
     f("share", share, "weights that both encoders share");
-    f("mode", mode, "template encoder: all classes in one pass, or a pass for each");
+    f("mode", mode,
+      "template encoder: all classes in one pass, or a pass for each; in_context: encoder and "
+      "decoder see one class at a time, so that any labels can be asked for");
     f("foreground", foreground, "what the template encoder sees of each class");
     f("blocks", blocks,
       "nnunet: instance norm, leaky ReLU, strided and transposed convolutions; classic: batch "

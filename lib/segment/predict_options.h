@@ -9,14 +9,11 @@
 
 #include "cli/fields.h"
 #include "segment/amp.h"
-#include "segment/template_choice.h"
+#include "segment/inference_options.h"
+#include "segment/quality_options.h"
+#include "segment/tune_options.h"
 
 namespace orchard::segment {
-
-enum class Ensemble { kTokens, kLogits };
-inline constexpr cli::EnumName<Ensemble> kEnsembleNames[] = {{"tokens", Ensemble::kTokens},
-                                                             {"logits", Ensemble::kLogits}};
-constexpr auto EnumNames(Ensemble) { return std::span(kEnsembleNames); }
 
 enum class LabelFormat { kNifti, kDicomSeg, kLabelMapSeg };
 inline constexpr cli::EnumName<LabelFormat> kLabelFormatNames[] = {
@@ -25,38 +22,16 @@ inline constexpr cli::EnumName<LabelFormat> kLabelFormatNames[] = {
     {"labelmap-seg", LabelFormat::kLabelMapSeg}};
 constexpr auto EnumNames(LabelFormat) { return std::span(kLabelFormatNames); }
 
-// How a prediction is made.
-struct InferenceOptions {
-  TemplateSelect select = TemplateSelect::kMedoid;
-  int64_t templates = 1;
-  std::string fixed;
-  Ensemble ensemble = Ensemble::kTokens;
-  TemplateAlign align = TemplateAlign::kRelative;
-  double step = 0.5;
-  std::vector<int64_t> tta;
-  bool largest = false;
-
-  void Fields(cli::FieldVisitor& f) {
-    f("select", select, "how templates are chosen from the model's bank");
-    f("templates", templates, "templates that steer a prediction", cli::AtLeast(1));
-    f("fixed", fixed, "select = fixed: id of the template");
-    f("ensemble", ensemble,
-      "several templates: attend to all their tokens at once, or decode with each and average");
-    f("align", align,
-      "part of a template for a window: at the same place of the body, the whole, or searched for");
-    f("step", step, "distance of windows, of their size",
-      cli::Constraint{.lower = 0.01, .upper = 1});
-    f("tta", tta, "average over mirrored images along these axes: 0 left-right, 1, 2",
-      cli::Between(0, 2));
-    f("largest", largest, "keep only the largest component of each label");
-  }
-};
-
 struct PredictOptions {
   std::filesystem::path model;
   std::vector<std::filesystem::path> inputs;
   InferenceOptions infer;
   std::vector<std::string> user_templates;  // IMAGE:LABELS
+  std::vector<std::string> names;
+  std::optional<std::filesystem::path> template_set, cache;
+  TuneOptions tune;
+  bool qc = false, correspondences = false;
+  QualityOptions quality;
   LabelFormat format = LabelFormat::kNifti;
   std::string series;
   std::string shard = "1/1";
@@ -75,6 +50,15 @@ struct PredictOptions {
     f.Section("infer", infer);
     f("template", user_templates,
       "labelled examples in place of the model's own: IMAGE.nii.gz:LABELS.nii.gz");
+    f("template_set", template_set, "a bank of siamese-seg templates in place of the model's own");
+    f("cache", cache,
+      "folder for encoded templates (default: BANK.tokens of --template-set, else none)");
+    f("names", names, "mode in_context: names of the templates' labels: 1=liver,2=spleen");
+    tune.Fields(f);
+    f("qc", qc, "estimate the quality of each label map, as siamese-seg qc: qc.html, ID_qc.json");
+    f("correspondences", correspondences,
+      "which part of a template answered: attention.html, ID_correspondence.h5");
+    f.Section("quality", quality);
     f("format", format, "NIfTI, or a DICOM segmentation of a DICOM series");
     f("series", series, "one DICOM series: UID or its end, description, or #n of inspect");
     f("amp", amp, kAmpHelp);

@@ -188,6 +188,21 @@ PreparedImage PrepareImage(std::span<const io::Volume> channels, const Plan& pla
   return image;
 }
 
+std::vector<float> Stretch(const PreparedImage& image, const Size3& patch, ThreadPool& pool) {
+  using volume::Interpolation;
+  const auto voxels = static_cast<size_t>(volume::Voxels(image.size));
+  std::vector<float> all;
+  for (int64_t m = 0; m < image.channels; ++m) {
+    const auto channel =
+        std::span<const float>(image.values).subspan(static_cast<size_t>(m) * voxels, voxels);
+    const std::vector<float> one = volume::Resize(
+        channel, image.size, patch,
+        {Interpolation::kLinear, Interpolation::kLinear, Interpolation::kLinear}, pool);
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return all;
+}
+
 std::vector<uint8_t> CropLabels(const io::Volume& labels, const CaseFrame& frame, int64_t classes,
                                 const std::string& where) {
   const io::Vec3 spacing = frame.original.affine.Spacing();

@@ -54,6 +54,10 @@ volume::Interpolation3 InterpolationFor(const volume::Spacing3& from, const volu
 PreparedImage PrepareImage(std::span<const io::Volume> channels, const Plan& plan,
                            const std::string& where, ThreadPool& pool);
 
+// All of an image stretched over one window: [channels, patch].
+std::vector<float> Stretch(const PreparedImage& image, const volume::Size3& patch,
+                           ThreadPool& pool);
+
 // The label map of the image with `frame`, on its cropped grid before resampling. Throws DataError:
 // other voxels than the image's, labels that are no whole numbers or not in 0..classes.
 std::vector<uint8_t> CropLabels(const io::Volume& labels, const CaseFrame& frame, int64_t classes,

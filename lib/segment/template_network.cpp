@@ -2,10 +2,12 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/ScalarType.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -35,6 +37,12 @@ at::Tensor AsMap(const at::Tensor& tokens, const at::Tensor& like) {
 
 // Attention computes in f32 whatever its inputs are.
 at::Tensor Wide(const at::Tensor& x) { return x.element_size() == 2 ? x.to(at::kFloat) : x; }
+// In context: logits [B K, N] of each class against the rest as [B, N, K + 1] with 0 for the
+// background.
+at::Tensor AgainstTheRest(const at::Tensor& logits, int64_t batch) {
+  const at::Tensor own = logits.view({batch, -1, logits.size(1)}).transpose(1, 2);
+  return at::cat({at::zeros_like(own.narrow(2, 0, 1)), own}, 2);
+}
 
 std::string StageName(const std::string& encoder, size_t stage, int block) {
   return encoder + ".stages." + std::to_string(stage) + "." + std::to_string(block);
@@ -44,6 +52,10 @@ std::string StageName(const std::string& encoder, size_t stage, int block) {
 
 TemplateNetwork::TemplateNetwork(const Plan& plan, const NetworkOptions& options, uint64_t seed)
     : plan_(plan), options_(options), levels_(FusedLevels(options, plan)), seed_(seed) {
+  if (in_context() && !uses_template()) {
+    throw UsageError("a network in context needs a template", "model.attention",
+                     "--mode joint trains a network without");
+  }
   const auto m = static_cast<int64_t>(plan.channels.size());
   AddEncoder("image", false, m);
   if (uses_template()) {
@@ -147,7 +159,7 @@ void TemplateNetwork::AddDecoder() {
       AddConvolution(at + ".conv", stage.channels, block == 0 ? met : stage.channels, stage.kernel);
       AddNorm(at + ".norm", stage.channels);
     }
-    AddLinear(name + ".head", plan_.classes() + 1, stage.channels);
+    AddLinear(name + ".head", HeadChannels(), stage.channels);
   }
 }
 
@@ -176,6 +188,10 @@ void TemplateNetwork::MoveTo(c10::Device device) {
     moved.Add(std::move(p));
   }
   parameters_ = std::move(moved);
+}
+
+std::string TemplateNetwork::Arithmetic() const {
+  return (device().is_cpu() ? "cpu " : "cuda ") + std::string(c10::toString(compute_));
 }
 
 at::Tensor TemplateNetwork::Rounded(const std::string& name) const {
@@ -227,10 +243,11 @@ std::vector<at::Tensor> TemplateNetwork::EncodeImage(const at::Tensor& image) co
   return Encode(image, "image", "image");
 }
 
-at::Tensor TemplateNetwork::TemplateInput(const at::Tensor& image, const at::Tensor& labels) const {
+at::Tensor TemplateNetwork::TemplateInput(const at::Tensor& image, const at::Tensor& labels,
+                                          std::span<const int64_t> classes) const {
   const bool joint = options_.mode == TemplateMode::kJoint;
   std::vector<at::Tensor> regions, masks;
-  for (int64_t c = 1; c <= plan_.classes(); ++c) {
+  for (const int64_t c : classes) {
     masks.push_back((labels == c).to(image.scalar_type()).unsqueeze(1));
     regions.push_back(image * masks.back());
   }
@@ -250,13 +267,37 @@ at::Tensor TemplateNetwork::TemplateInput(const at::Tensor& image, const at::Ten
                                       1);  // [B K, ...]: the classes of an image follow each other
 }
 
+// Pass k has the tokens of class k; the background is all passes' together.
+TemplateTokens TemplateNetwork::PerClassTokens(const TemplateTokens& t, int64_t batch) const {
+  const int64_t n = t.mu.size(2), passes = plan_.classes();
+  const at::Tensor mu = at::zeros({batch, passes + 1, passes, n}, t.mu.options());
+  for (int64_t c = 1; c <= passes; ++c) {
+    mu.select(1, c).select(1, c - 1).copy_(t.mu.select(1, c));
+    mu.select(1, 0).select(1, c - 1).copy_(t.mu.select(1, 0) / static_cast<double>(passes));
+  }
+  return {t.k.reshape({batch, passes * n, t.k.size(2)}),
+          t.v.reshape({batch, passes * n, t.v.size(2)}), mu.flatten(2)};
+}
+
 std::vector<TemplateTokens> TemplateNetwork::EncodeTemplate(const at::Tensor& image,
-                                                            const at::Tensor& labels) const {
-  const int64_t batch = image.size(0), classes = plan_.classes() + 1;
+                                                            const at::Tensor& labels,
+                                                            std::span<const int64_t> asked) const {
+  std::vector<int64_t> classes(asked.begin(), asked.end());
+  if (!in_context() || classes.empty()) {
+    classes.resize(static_cast<size_t>(plan_.classes()));
+    std::iota(classes.begin(), classes.end(), int64_t{1});
+  }
   const bool shared = options_.share == EncoderShare::kAllButStem;
   const std::vector<at::Tensor> features =
-      Encode(TemplateInput(image, labels), "template", shared ? "image" : "template",
+      Encode(TemplateInput(image, labels, classes), "template", shared ? "image" : "template",
              FirstTemplateStage());
+  at::Tensor map_of_labels = labels;
+  if (in_context()) {
+    std::vector<at::Tensor> own;
+    for (const int64_t c : classes) own.push_back((labels == c).to(at::kByte));
+    map_of_labels = at::stack(own, 1).flatten(0, 1);
+  }
+  const int64_t areas = in_context() ? 2 : plan_.classes() + 1;
   std::vector<TemplateTokens> levels;
   for (const int64_t level : levels_) {
     const at::Tensor& g = features[static_cast<size_t>(level)];
@@ -266,20 +307,8 @@ std::vector<TemplateTokens> TemplateNetwork::EncodeTemplate(const at::Tensor& im
     const bool attends = options_.attention != AttentionKind::kNone;
     tokens.v = attends ? Linear(map, name + ".v") : map;
     tokens.k = attends ? Linear(map, name + ".k") : map;
-    tokens.mu = ClassAreas(labels, classes, {g.size(2), g.size(3), g.size(4)});
-    if (options_.mode == TemplateMode::kPerClass) {
-      // Pass k has the tokens of class k; the background is all passes' together.
-      const int64_t n = map.size(1), passes = plan_.classes();
-      tokens.v = tokens.v.reshape({batch, passes * n, tokens.v.size(2)});
-      tokens.k = tokens.k.reshape({batch, passes * n, tokens.k.size(2)});
-      const at::Tensor mu = at::zeros({batch, classes, passes, n}, tokens.mu.options());
-      for (int64_t c = 1; c < classes; ++c) {
-        mu.select(1, c).select(1, c - 1).copy_(tokens.mu.select(1, c));
-        mu.select(1, 0).select(1, c - 1).copy_(tokens.mu.select(1, 0) /
-                                               static_cast<double>(passes));
-      }
-      tokens.mu = mu.flatten(2);
-    }
+    tokens.mu = ClassAreas(map_of_labels, areas, {g.size(2), g.size(3), g.size(4)});
+    if (options_.mode == TemplateMode::kPerClass) tokens = PerClassTokens(tokens, image.size(0));
     levels.push_back(std::move(tokens));
   }
   return levels;
@@ -293,7 +322,15 @@ AttentionResult TemplateNetwork::Attend(size_t at, const at::Tensor& features,
                                         const TemplateTokens& of_template) const {
   const int64_t level = levels_[at];
   const std::string name = "fuse." + std::to_string(level);
-  const at::Tensor q = Wide(Linear(AsTokens(features), name + ".q"));
+  const int64_t passes = of_template.k.size(0) / features.size(0);
+  if (options_.attention == AttentionKind::kNone) {
+    // The template's features at the same place; of several templates their mean.
+    const int64_t cells = features.size(2) * features.size(3) * features.size(4);
+    const at::Tensor& v = of_template.v;
+    return {v.view({v.size(0), -1, cells, v.size(2)}).mean(1), {}, {}};
+  }
+  at::Tensor q = Queries(at, features);
+  if (passes > 1) q = q.repeat_interleave(passes, 0);
   const TemplateTokens tokens{Wide(of_template.k), Wide(of_template.v), of_template.mu};
   const at::Tensor tau = Tau(level), beta = Get(name + ".beta");
   switch (options_.attention) {
@@ -314,22 +351,43 @@ AttentionResult TemplateNetwork::Attend(size_t at, const at::Tensor& features,
   }
 }
 
-at::Tensor TemplateNetwork::Fuse(size_t at, const at::Tensor& features,
-                                 const TemplateTokens& tokens, Decoded& decoded) const {
+at::Tensor TemplateNetwork::Queries(size_t at, const at::Tensor& features) const {
+  return Wide(Linear(AsTokens(features), "fuse." + std::to_string(levels_[at]) + ".q"));
+}
+
+double TemplateNetwork::tau(size_t at) const { return Tau(levels_[at]).item<double>(); }
+
+double TemplateNetwork::beta(size_t at) const {
+  return Get("fuse." + std::to_string(levels_[at]) + ".beta").item<double>();
+}
+
+StreamedAttention TemplateNetwork::Stream(size_t at, const at::Tensor& features,
+                                          int64_t passes) const {
+  at::Tensor q = Queries(at, features);
+  if (passes > 1) q = q.repeat_interleave(passes, 0);
+  return {q, Tau(levels_[at]), Get("fuse." + std::to_string(levels_[at]) + ".beta")};
+}
+
+at::Tensor TemplateNetwork::SimilarityLogits(size_t at, const AttentionResult& attended,
+                                             int64_t batch) const {
+  const std::string name = "fuse." + std::to_string(levels_[at]);
+  const at::Tensor logits = Get(name + ".beta") * attended.similarity;
+  if (!in_context()) return logits;
+  return AgainstTheRest(logits.select(2, 1) - logits.select(2, 0), batch);
+}
+
+at::Tensor TemplateNetwork::Fuse(size_t at, const at::Tensor& features, const AttentionResult& a,
+                                 int64_t batch, Decoded& decoded) const {
   const std::string name = "fuse." + std::to_string(levels_[at]);
   const at::Tensor f = AsTokens(features);
-  at::Tensor met;
-  if (options_.attention == AttentionKind::kNone) {
-    // The template's features at the same place; of several templates their mean.
-    met = tokens.v.view({f.size(0), -1, f.size(1), f.size(2)}).mean(1);
-  } else {
-    const AttentionResult a = Attend(at, features, tokens);
-    const at::Tensor own = a.similarity.narrow(2, 1, plan_.classes());
+  at::Tensor met = a.context;
+  if (a.similarity.defined()) {
+    const at::Tensor own = a.similarity.narrow(2, 1, a.similarity.size(2) - 1);
     const at::Tensor sigma = options_.mode == TemplateMode::kJoint
                                  ? own
                                  : at::cat({own.amax(2, true), a.similarity.narrow(2, 0, 1)}, 2);
     met = at::cat({a.context, sigma}, 2).to(f.scalar_type());
-    decoded.similarity_logits.push_back(Get(name + ".beta") * a.similarity);
+    decoded.similarity_logits.push_back(SimilarityLogits(at, a, batch));
     decoded.weight.push_back(a.weight);
   }
   if (options_.fuse == Fusion::kResidual) {
@@ -342,11 +400,25 @@ at::Tensor TemplateNetwork::Fuse(size_t at, const at::Tensor& features,
 
 Decoded TemplateNetwork::Decode(const std::vector<at::Tensor>& features,
                                 const std::vector<TemplateTokens>& tokens, bool deep) const {
+  std::vector<AttentionResult> attended;
+  for (size_t at = 0; at < levels_.size(); ++at)
+    attended.push_back(Attend(at, features[static_cast<size_t>(levels_[at])], tokens[at]));
+  return DecodeAttended(features, attended, deep);
+}
+
+Decoded TemplateNetwork::DecodeAttended(const std::vector<at::Tensor>& features,
+                                        const std::vector<AttentionResult>& attended, bool deep,
+                                        bool head) const {
   Decoded decoded;
   std::vector<at::Tensor> fused = features;
+  const int64_t batch = features.front().size(0);
+  if (in_context()) {
+    const int64_t passes = attended.front().context.size(0) / batch;
+    for (at::Tensor& map : fused) map = map.repeat_interleave(passes, 0);
+  }
   for (size_t at = 0; at < levels_.size(); ++at) {
     at::Tensor& map = fused[static_cast<size_t>(levels_[at])];
-    map = Fuse(at, map, tokens[at], decoded);
+    map = Fuse(at, map, attended[at], batch, decoded);
   }
   at::Tensor x = fused.back();
   for (size_t s = plan_.stages.size() - 1; s-- > 0;) {
@@ -363,10 +435,23 @@ Decoded TemplateNetwork::Decode(const std::vector<at::Tensor>& features,
       x = Block(x, name + "." + std::to_string(block), plan_.stages[s].kernel, {1, 1, 1});
     }
     if (s > 0 && !deep) continue;
-    decoded.logits.insert(decoded.logits.begin(),
-                          AsMap(Wide(Linear(AsTokens(x), name + ".head")), x));
+    if (!head) {
+      decoded.logits = {Wide(x)};
+      continue;
+    }
+    at::Tensor logits = Wide(Linear(AsTokens(x), name + ".head"));
+    if (in_context()) {
+      logits = AgainstTheRest(logits.squeeze(2), batch);  // [B, N, K + 1]
+      decoded.logits.insert(decoded.logits.begin(), AsMap(logits, x.narrow(0, 0, batch)));
+    } else {
+      decoded.logits.insert(decoded.logits.begin(), AsMap(logits, x));
+    }
   }
   return decoded;
+}
+
+at::Tensor TemplateNetwork::Head(const at::Tensor& x) const {
+  return at::addmm(Get("decoder.0.head.bias").unsqueeze(1), Get("decoder.0.head.weight"), Wide(x));
 }
 
 std::vector<TemplateTokens> Concatenate(const std::vector<std::vector<TemplateTokens>>& templates) {

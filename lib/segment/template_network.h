@@ -10,12 +10,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "nn/parameters.h"
 #include "segment/cosine_attention.h"
 #include "segment/network_options.h"
+#include "segment/streamed_attention.h"
 
 namespace orchard::segment {
 
@@ -24,7 +26,7 @@ struct Decoded {
   std::vector<at::Tensor> logits;  // [B, K + 1, ...] of decoder stage 0, and with `deep` 1, 2, ...
   // Of each fused level, for the auxiliary loss and the log.
   std::vector<at::Tensor> similarity_logits;  // beta sigma: [B, N, K + 1]
-  std::vector<at::Tensor> weight;             // w: [B, N, K + 1]
+  std::vector<at::Tensor> weight;             // w: [B, N, K + 1]; in context [B K, N, 2]
 };
 
 class TemplateNetwork {
@@ -34,6 +36,7 @@ class TemplateNetwork {
 
   bool uses_template() const { return options_.attention != AttentionKind::kOff; }
   const std::vector<int64_t>& levels() const { return levels_; }
+  bool in_context() const { return options_.mode == TemplateMode::kInContext; }
   const Plan& plan() const { return plan_; }
   const NetworkOptions& options() const { return options_; }
 
@@ -47,6 +50,9 @@ class TemplateNetwork {
   // Classic blocks in training: batch statistics, which move the kept ones. Off by default.
   void SetTraining(bool training) { training_ = training; }
 
+  // "cpu Float": what the bits of a result depend on besides the weights.
+  std::string Arithmetic() const;
+
   nn::Parameters& parameters() { return parameters_; }
   const nn::Parameters& parameters() const { return parameters_; }
   // Replaces the weights. Throws DataError for a tensor that is missing or has another shape.
@@ -57,16 +63,39 @@ class TemplateNetwork {
   // They do not depend on the template, nor the tokens below on the image: both can be kept.
   std::vector<at::Tensor> EncodeImage(const at::Tensor& image) const;
 
-  // image as above, labels [B, K, J, I] (u8). Tokens of each fused level.
-  std::vector<TemplateTokens> EncodeTemplate(const at::Tensor& image,
-                                             const at::Tensor& labels) const;
+  // image as above, labels [B, K, J, I] (u8). Tokens of each fused level. In context `labels` has
+  // any number of classes, and each is a template of its own: "the class" against "the rest", as
+  // images b K + n of a batch of B K; `classes` are the K that are asked for.
+  std::vector<TemplateTokens> EncodeTemplate(const at::Tensor& image, const at::Tensor& labels,
+                                             std::span<const int64_t> classes = {}) const;
 
-  // `tokens` of each fused level may be those of several templates, concatenated.
+  // `tokens` of each fused level may be those of several templates, concatenated. In context the
+  // decoder runs once for every class; the background's logit is 0, a class's that of it against
+  // the rest, so that the order of classes, and which others there are, changes no logit.
   Decoded Decode(const std::vector<at::Tensor>& features, const std::vector<TemplateTokens>& tokens,
                  bool deep) const;
+  // From what Attend or a StreamedAttention says of each fused level. Without `head` the only
+  // logits are what Head would make them from: [B, C, ...].
+  Decoded DecodeAttended(const std::vector<at::Tensor>& features,
+                         const std::vector<AttentionResult>& attended, bool deep,
+                         bool head = true) const;
+  // x [C, N] to logits [K + 1, N]: linear, so that it may come after sums over windows.
+  at::Tensor Head(const at::Tensor& x) const;
 
-  // q, sigma and w of one fused level, for correspondences and pictures. `at` counts fused levels.
+  // A, sigma and w of one fused level; `at` counts fused levels. In context [B K, N, ...].
   AttentionResult Attend(size_t at, const at::Tensor& features, const TemplateTokens& tokens) const;
+
+  // q of a fused level, [B, N, d], and its tau and beta.
+  at::Tensor Queries(size_t at, const at::Tensor& features) const;
+  double tau(size_t at) const;
+  double beta(size_t at) const;
+
+  // beta sigma of a fused level for the classes 0 to K, [B, N, K + 1], of a batch of B images.
+  at::Tensor SimilarityLogits(size_t at, const AttentionResult& attended, int64_t batch) const;
+
+  // The same for templates that come one after the other; `passes` is K in context, else 1.
+  bool streams() const { return options_.attention == AttentionKind::kPairwise; }
+  StreamedAttention Stream(size_t at, const at::Tensor& features, int64_t passes) const;
 
  private:
   at::Tensor Get(const std::string& name) const { return parameters_.Get(name); }
@@ -90,11 +119,14 @@ class TemplateNetwork {
                                  const std::string& rest, size_t first = 0) const;
   // The finest stage that the template encoder has.
   size_t FirstTemplateStage() const { return options_.stem == TemplateStem::kStrided ? 1 : 0; }
-  at::Tensor TemplateInput(const at::Tensor& image, const at::Tensor& labels) const;
+  at::Tensor TemplateInput(const at::Tensor& image, const at::Tensor& labels,
+                           std::span<const int64_t> classes) const;
+  TemplateTokens PerClassTokens(const TemplateTokens& passes, int64_t batch) const;
   at::Tensor Tau(int64_t level) const;
-  at::Tensor Fuse(size_t at, const at::Tensor& features, const TemplateTokens& tokens,
-                  Decoded& decoded) const;
+  at::Tensor Fuse(size_t at, const at::Tensor& features, const AttentionResult& attended,
+                  int64_t batch, Decoded& decoded) const;
   int64_t SimilarityChannels() const;
+  int64_t HeadChannels() const { return in_context() ? 1 : plan_.classes() + 1; }
 
   Plan plan_;
   NetworkOptions options_;

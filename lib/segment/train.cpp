@@ -10,7 +10,9 @@
 #include <cmath>
 #include <ctime>
 #include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "base/atomic_file.h"
@@ -119,7 +121,7 @@ class Trainer {
     network_.SetTraining(true);
     CheckSubjects();
     if (ranks.rank() == 0) {
-      bank_ = MakeBank(training_, plan.classes(), options.run.bank);
+      bank_ = MakeBank(training_, plan.labels, options.run.bank);
       if (options.sampling.blank) {
         for (PreparedCase& c : bank_.cases) std::fill(c.labels.begin(), c.labels.end(), 0);
       }
@@ -133,6 +135,10 @@ class Trainer {
     Resume();
     const Sampler sampler(training_, plan_, options_.sampling, options_.augment, setting_.seed,
                           network_.uses_template());
+    if (options_.model.mode == TemplateMode::kInContext && network_.uses_template()) {
+      episodes_ = std::make_unique<EpisodeSampler>(sampler, training_, plan_, options_.episodes,
+                                                   options_.augment, setting_.seed);
+    }
     BatchLoader batches(sampler, plan_,
                         {.rank = ranks_.rank(),
                          .ranks = ranks_.size(),
@@ -140,6 +146,7 @@ class Trainer {
                          .last = options_.run.minutes > 0 ? kNever : steps_,
                          .threads = setting_.threads,
                          .with_templates = network_.uses_template(),
+                         .episodes = episodes_.get(),
                          .device = setting_.device});
     // Nobody knows how many steps a time holds.
     run::Progress progress("train", options_.run.minutes == 0 ? steps_ : 0, "steps",
@@ -219,7 +226,8 @@ class Trainer {
     for (size_t at = 0; at < decoded.similarity_logits.size(); ++at) {
       const volume::Size3 cells = plan_.StageSize(static_cast<size_t>(levels[at]));
       const at::Tensor areas =
-          ClassAreas(labels, plan_.classes() + 1, {cells[2], cells[1], cells[0]}).transpose(1, 2);
+          ClassAreas(labels, decoded.similarity_logits[at].size(2), {cells[2], cells[1], cells[0]})
+              .transpose(1, 2);
       const at::Tensor loss =
           -(areas * at::log_softmax(decoded.similarity_logits[at], -1)).sum(-1).mean();
       sum = sum.defined() ? sum + loss : loss;
@@ -240,7 +248,7 @@ class Trainer {
     const std::vector<at::Tensor> features = network_.EncodeImage(batch.image);
     std::vector<TemplateTokens> tokens;
     if (network_.uses_template()) {
-      tokens = network_.EncodeTemplate(batch.template_image, batch.template_labels);
+      tokens = network_.EncodeTemplate(batch.template_image, batch.template_labels, batch.classes);
     }
     const Decoded decoded = network_.Decode(features, tokens, true);
     at::Tensor loss = DeepLoss(decoded, batch.labels);
@@ -471,7 +479,8 @@ class Trainer {
   run::Trace& trace_;
   ThreadPool pool_;
   std::vector<PreparedCase> training_, validation_;
-  TemplateBank bank_;  // of rank 0
+  TemplateBank bank_;                         // of rank 0
+  std::unique_ptr<EpisodeSampler> episodes_;  // in context
   at::ScalarType compute_;
   TemplateNetwork network_;
   nn::Optimizer optimizer_;

@@ -9,6 +9,7 @@
 #include "nn/optimizer.h"
 #include "segment/amp.h"
 #include "segment/augment.h"
+#include "segment/episodes.h"
 #include "segment/network_options.h"
 #include "segment/predict_options.h"
 #include "segment/sampler.h"
@@ -107,6 +108,7 @@ struct SegmentTrainOptions {
   TrainRunOptions run;
   NetworkOptions model;
   SamplingOptions sampling;
+  EpisodeOptions episodes;
   AugmentOptions augment;
   TrainLossOptions loss;
   nn::OptimizerOptions optim;
@@ -117,6 +119,7 @@ struct SegmentTrainOptions {
     f.Section("run", run);
     f.Section("model", model);
     f.Section("sampling", sampling);
+    f.Section("episodes", episodes);
     f.Section("augment", augment);
     f.Section("loss", loss);
     f.Section("optim", optim);

@@ -244,8 +244,9 @@ TEST_F(SegmentGpu, In16BitsTheNetworkIsNearItself) {
 
 TEST_F(SegmentGpu, PredictsNearlyTheSameLabels) {
   const Plan plan = testing::MakePlan({16, 16, 16}, 3, 8);
-  const TemplateBank bank = MakeBank(
-      {testing::MakeCase("a", {20, 16, 14}, 1), testing::MakeCase("b", {16, 16, 16}, 2)}, 2, 0);
+  const TemplateBank bank =
+      MakeBank({testing::MakeCase("a", {20, 16, 14}, 1), testing::MakeCase("b", {16, 16, 16}, 2)},
+               NumberedLabels(2), 0);
   ThreadPool pool(2);
   for (const TemplateAlign align :
        {TemplateAlign::kRelative, TemplateAlign::kGlobal, TemplateAlign::kSearch}) {

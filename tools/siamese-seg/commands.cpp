@@ -24,6 +24,27 @@ void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
                   "failures.json and end\n"
                   "with exit code 4, the others are done. Nothing here is a medical device."},
       runs.predict);
+  program.Add<segment::QcOptions>(
+      {.name = "qc",
+       .summary = "estimates the quality of segmentations without a reference",
+       .example = "siamese-seg qc scans/ --pred labels/ --model runs/hippocampus --out runs/qc",
+       .details =
+           "Each label map steers the segmentation of labelled cases: a right one is a good "
+           "template (reverse\n"
+           "classification accuracy). And several templates are asked about the image: where "
+           "they disagree, look."},
+      runs.qc);
+  program.Add<segment::TemplatesOptions>(
+      {.name = "templates",
+       .summary = "keeps labelled examples, encoded, in a file: builds, lists, selects",
+       .example = "siamese-seg templates build bank.h5 --model runs/hippocampus --data "
+                  "data/hippocampus",
+       .details =
+           "predict --template-set BANK chooses from it. Encoded templates lie beside it, in "
+           "BANK.tokens, each named\n"
+           "after the weights and the template it was made from, and are made anew when "
+           "either changes."},
+      runs.templates);
   program.Add<segment::BenchOptions>(
       {.name = "bench",
        .summary = "times a kernel against the same mathematics from LibTorch's operations",

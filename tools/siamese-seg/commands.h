@@ -9,7 +9,9 @@
 #include "segment/bench.h"
 #include "segment/export_model_options.h"
 #include "segment/predict_options.h"
+#include "segment/qc_options.h"
 #include "segment/repro/options.h"
+#include "segment/templates_options.h"
 #include "segment/train_options.h"
 
 namespace orchard::siamese_seg {
@@ -27,6 +29,8 @@ void AddRender(cli::Program& program);
 struct TensorRuns {
   std::function<int(const segment::SegmentTrainOptions&, const cli::Context&)> train;
   std::function<int(const segment::PredictOptions&, const cli::Context&)> predict;
+  std::function<int(const segment::QcOptions&, const cli::Context&)> qc;
+  std::function<int(const segment::TemplatesOptions&, const cli::Context&)> templates;
   std::function<int(const segment::BenchOptions&, const cli::Context&)> bench;
   std::function<int(const segment::ExportModelOptions&, const cli::Context&)> export_model;
   std::function<int(const segment::repro::ReproOptions&, const cli::Context&)> repro;

@@ -21,7 +21,8 @@ int RunExport(const segment::ExportModelOptions& options, const cli::Context& co
   if (options.templates == 0) {
     model.bank = {};
   } else if (options.templates) {
-    model.bank = segment::MakeBank(std::move(model.bank.cases), model.network->plan().classes(),
+    model.bank.OpenAll();
+    model.bank = segment::MakeBank(std::move(model.bank.cases), model.network->plan().labels,
                                    *options.templates);
   }
   if (context.common.dry_run) return 0;

@@ -13,8 +13,11 @@
 #include "segment/predict_cases.h"
 #include "segment/predictor.h"
 #include "segment/probabilities.h"
+#include "segment/tune.h"
+#include "segment/user_templates.h"
 #include "siamese-seg/describe.h"
 #include "siamese-seg/device.h"
+#include "siamese-seg/predict_views.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {
@@ -67,43 +70,6 @@ int Report(const std::vector<PredictedCase>& cases, const std::vector<segment::L
   return static_cast<int>(ExitCode::kImpossible);
 }
 
-// The user's own labelled examples, prepared as the model's are.
-segment::TemplateBank UserBank(const std::vector<std::string>& templates, const segment::Plan& plan,
-                               ThreadPool& pool) {
-  std::vector<segment::PreparedCase> cases;
-  for (const std::string& text : templates) {
-    const size_t colon = text.find(':');
-    if (colon == std::string::npos) {
-      throw UsageError("an image and its labels are wanted: '" + text + "'", "--template",
-                       "IMAGE.nii.gz:LABELS.nii.gz");
-    }
-    segment::CaseFiles files;
-    files.images = {text.substr(0, colon)};
-    files.labels = text.substr(colon + 1);
-    files.id = segment::CaseId(files.images.front());
-    files.subject = files.id;
-    cases.push_back(segment::LoadCase(files, plan, pool));
-  }
-  for (const segment::LabelName& label : plan.labels) {
-    const bool present =
-        std::any_of(cases.begin(), cases.end(),
-                    [&](const segment::PreparedCase& c) { return c.Has(label.value); });
-    if (!present) LogWarning("no template has label " + label.name);
-  }
-  return segment::MakeBank(std::move(cases), plan.classes(), 0);
-}
-
-// Values on the turned scan as a volume on the scan's own grid. T: uint8_t, float.
-template <class T>
-io::Volume OnOriginalGrid(std::span<const T> values, const segment::CaseFrame& frame) {
-  constexpr io::DType kType = std::is_same_v<T, float> ? io::DType::kF32 : io::DType::kU8;
-  io::Volume turned = io::MakeVolume(io::Reorient(frame.original, frame.canonical), kType);
-  std::copy(values.begin(), values.end(), turned.Elements<T>().begin());
-  io::Volume volume = io::Reorient(turned, io::Inverse(frame.canonical));
-  volume.grid = frame.original;  // to the bit
-  return volume;
-}
-
 // A voxelwise function of the image, by the way of a prediction: for tests of geometry.
 segment::SegmentedScan Voxelwise(std::span<const io::Volume> channels, const std::string& where,
                                  const std::function<uint8_t(float)>& label) {
@@ -116,7 +82,7 @@ segment::SegmentedScan Voxelwise(std::span<const io::Volume> channels, const std
       for (int64_t i = box.lo[0]; i < box.hi[0]; ++i, ++at)
         labels[static_cast<size_t>(volume::IndexOf(scan.frame.whole, i, j, k))] =
             label(scan.channels.front()[at]);
-  return {.labels = OnOriginalGrid<uint8_t>(labels, scan.frame)};
+  return {.labels = OnOriginalGrid(std::span<const uint8_t>(labels), scan.frame)};
 }
 
 std::optional<std::function<uint8_t(float)>> VoxelwiseModel(const std::string& name) {
@@ -159,38 +125,66 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
   model.network->SetComputeType(segment::ComputeType(options.amp, device));
   const segment::Plan& plan = model.network->plan();
   segment::InferenceOptions infer = options.infer;
+  std::optional<std::filesystem::path> cache = options.cache;
+  if (options.template_set) {
+    if (!options.user_templates.empty())
+      throw UsageError("templates come from a bank or from files", "--template-set");
+    model.bank = segment::ReadBank(*options.template_set, plan, model.network->in_context());
+    if (!cache) cache = segment::TokenFolder(*options.template_set);
+  }
   if (!options.user_templates.empty()) {
-    model.bank = UserBank(options.user_templates, plan, pool);
+    model.bank = segment::LoadTemplates(segment::ParseTemplates(options.user_templates), plan,
+                                        model.network->in_context(), context.common.Threads());
     infer.templates = std::ssize(model.bank.cases);  // all that were given
   }
+  if (options.tune.steps > 0) {
+    const segment::TuneResult tuned = segment::TuneOnTemplates(
+        *model.network, model.bank, options.tune, static_cast<uint64_t>(context.common.seed));
+    LogInfo(fmt::format("tuned {} numbers in {:.1f} s: loss {:.4f} to {:.4f}", tuned.parameters,
+                        tuned.seconds, tuned.first_loss, tuned.last_loss));
+  }
+  std::vector<segment::LabelName> labels = plan.labels;
+  if (model.network->in_context()) {
+    segment::NameLabels(model.bank, options.names);
+    labels = model.bank.labels;
+  }
   segment::Predictor predictor(*model.network, model.bank, infer,
-                               static_cast<uint64_t>(context.common.seed), pool);
+                               static_cast<uint64_t>(context.common.seed), pool, cache);
+  PredictionViews views(options, context, model, predictor, pool);
   const auto segment_scan = [&](std::span<const io::Volume> channels, const std::string& id,
                                 const std::string& where) {
     const segment::PreparedImage image = segment::PrepareImage(channels, plan, where, pool);
+    const std::vector<size_t> templates = predictor.Choose(image, id);
     std::vector<float> logits;
-    const segment::SegmentedImage s =
-        options.probs ? predictor.Segment(image, id, segment::KeepLogits(image, plan, logits))
-                      : predictor.Segment(image, id);
+    segment::Plan asked = plan;  // with the labels that logits are of
+    asked.labels.clear();
+    for (const int64_t label : predictor.Asked(templates))
+      asked.labels.push_back(labels[static_cast<size_t>(label - 1)]);
+    const segment::SegmentedImage s = predictor.Segment(
+        image, templates,
+        options.probs ? segment::KeepLogits(image, asked, logits) : segment::Predictor::Sink());
     std::vector<io::Volume> probabilities;
     if (options.probs) {
-      const int64_t classes = plan.classes() + 1;
-      const std::vector<float> all = segment::Probabilities(logits, image, plan, pool);
+      const int64_t classes = asked.classes() + 1;
+      const std::vector<float> all = segment::Probabilities(logits, image, asked, pool);
       const auto voxels = all.size() / static_cast<size_t>(classes);
       for (int64_t c = 0; c < classes; ++c) {
         probabilities.push_back(OnOriginalGrid(
             std::span(all).subspan(static_cast<size_t>(c) * voxels, voxels), image.frame));
       }
     }
-    return segment::SegmentedScan{.labels = OnOriginalGrid<uint8_t>(s.labels, image.frame),
+    io::Volume map = OnOriginalGrid(std::span<const uint8_t>(s.labels), image.frame);
+    views.Add(image, templates, map, id);
+    return segment::SegmentedScan{.labels = std::move(map),
                                   .probabilities = std::move(probabilities),
                                   .templates = s.templates,
                                   .warnings = s.warnings,
                                   .seconds = s.seconds};
   };
-  return Report(
-      segment::PredictCases(options, flags, plan.labels, plan.channels.size(), segment_scan),
-      plan.labels, context);
+  const std::vector<PredictedCase> cases =
+      segment::PredictCases(options, flags, labels, plan.channels.size(), segment_scan);
+  views.Finish();
+  return Report(cases, labels, context);
 }
 
 }  // namespace orchard::siamese_seg

@@ -8,6 +8,8 @@ int main(int argc, char** argv) {
                         .summary = "segments medical images by a network and a labelled example"});
   siamese_seg::AddTensorCommands(program, {.train = siamese_seg::RunTrain,
                                            .predict = siamese_seg::RunPredict,
+                                           .qc = siamese_seg::RunQc,
+                                           .templates = siamese_seg::RunTemplates,
                                            .bench = siamese_seg::RunBench,
                                            .export_model = siamese_seg::RunExport,
                                            .repro = siamese_seg::RunRepro});

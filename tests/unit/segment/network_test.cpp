@@ -157,8 +157,9 @@ TEST(ModelDirectory, PredictsAsTheModelThatWasSaved) {
   const testing::ScratchDir dir;
   const Plan plan = testing::MakePlan({16, 16, 16});
   TemplateNetwork network(plan, {}, 7);
-  const TemplateBank bank = MakeBank(
-      {testing::MakeCase("a", {20, 16, 14}, 1), testing::MakeCase("b", {16, 16, 16}, 2)}, 2, 0);
+  const TemplateBank bank =
+      MakeBank({testing::MakeCase("a", {20, 16, 14}, 1), testing::MakeCase("b", {16, 16, 16}, 2)},
+               plan.labels, 0);
   WriteModelDirectory(dir / "final", network, bank);
   const SegmentationModel read = ReadModelDirectory(dir.path());
   ThreadPool pool(1);
@@ -173,8 +174,9 @@ TEST(ModelDirectory, PredictsAsTheModelThatWasSaved) {
 TEST(Predictor, NeverUsesATemplateOfTheImagesSubject) {
   const Plan plan = testing::MakePlan({16, 16, 16});
   TemplateNetwork network(plan, {}, 7);
-  const TemplateBank bank = MakeBank(
-      {testing::MakeCase("a", {16, 16, 16}, 1), testing::MakeCase("b", {16, 16, 16}, 2)}, 2, 0);
+  const TemplateBank bank =
+      MakeBank({testing::MakeCase("a", {16, 16, 16}, 1), testing::MakeCase("b", {16, 16, 16}, 2)},
+               plan.labels, 0);
   ThreadPool pool(1);
   InferenceOptions options;
   options.templates = 2;
@@ -186,7 +188,7 @@ TEST(Predictor, NeverUsesATemplateOfTheImagesSubject) {
 TEST(Predictor, EnsemblesOfOneTemplateAgree) {
   const Plan plan = testing::MakePlan({16, 16, 16});
   TemplateNetwork network(plan, {}, 7);
-  const TemplateBank bank = MakeBank({testing::MakeCase("a", {16, 16, 16}, 1)}, 2, 0);
+  const TemplateBank bank = MakeBank({testing::MakeCase("a", {16, 16, 16}, 1)}, plan.labels, 0);
   ThreadPool pool(1);
   InferenceOptions tokens, logits;
   logits.ensemble = Ensemble::kLogits;
@@ -218,7 +220,7 @@ TEST(TemplateNetwork, LearnsOnePairByHeart) {
     SegmentationLoss(d.logits[0], labels(cases[0]), {}).total.backward();
     optimizer.Step(5e-3);
   }
-  const TemplateBank bank = MakeBank({cases[1]}, 2, 0);
+  const TemplateBank bank = MakeBank({cases[1]}, NumberedLabels(2), 0);
   ThreadPool pool(1);
   Predictor predictor(network, bank, {}, 0, pool);
   const SegmentedImage s = predictor.Segment(cases[0].image, "a");
