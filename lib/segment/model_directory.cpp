@@ -22,7 +22,13 @@ void WriteModelDirectory(const fs::path& directory, const TemplateNetwork& netwo
 }
 
 SegmentationModel ReadModelDirectory(const fs::path& path) {
-  if (fs::is_regular_file(path)) return ReadModelFile(path);
+  if (fs::is_regular_file(path)) {
+    if (path.extension() != ".safetensors") {
+      throw DataError("no trained model", path.string(),
+                      "a run of siamese-seg train, or a .safetensors file of siamese-seg export");
+    }
+    return ReadModelFile(path);
+  }
   const fs::path directory = fs::is_directory(path / "final") ? path / "final" : path;
   if (!fs::exists(directory / "network.json")) {
     throw DataError("no trained model", path.string(), "the directory of siamese-seg train --out");
