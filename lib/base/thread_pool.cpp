@@ -27,7 +27,7 @@ struct ThreadPool::State {
   std::mutex mutex;
   std::condition_variable wake, done;
   const std::function<void(int64_t)>* task = nullptr;
-  int64_t next = 0, count = 0, running = 0;
+  int64_t next = 0, count = 0, running = 0, failed = 0;
   uint64_t round = 0;
   bool stop = false;
   std::exception_ptr error;
@@ -48,7 +48,11 @@ struct ThreadPool::State {
       lock.lock();
       --running;
       if (caught) {
-        if (!error) error = caught;
+        // All before it have begun, too: which failure is told does not depend on who is faster.
+        if (!error || index < failed) {
+          error = caught;
+          failed = index;
+        }
         next = count;
       }
     }

@@ -35,13 +35,15 @@ TemplateBank LoadTemplates(std::span<const CaseFiles> files, Plan plan, bool any
   if (any_labels) plan.labels = NumberedLabels(255);
   std::vector<PreparedCase> cases = LoadCases(files, plan, threads);
   int64_t most = 0;
+  std::vector<std::string> absent;
   for (const LabelName& label : plan.labels) {
     const bool present = std::any_of(cases.begin(), cases.end(),
                                      [&](const PreparedCase& c) { return c.Has(label.value); });
     if (present) most = label.value;
-    if (!present && !any_labels) LogWarning("no template has label " + label.name);
+    if (!present && !any_labels) absent.push_back(label.name);
   }
   if (most == 0) throw DataError("no template has a label", files.front().labels.string());
+  for (const std::string& name : absent) LogWarning("no template has label " + name);
   if (any_labels) {
     for (PreparedCase& c : cases) c.foreground.resize(static_cast<size_t>(most));
     plan.labels = NumberedLabels(most);

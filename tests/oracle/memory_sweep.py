@@ -68,7 +68,7 @@ def sweep(graph, scratch, kind, devices=2, parts=PARTS, comm="parallel", refine=
         assert done.returncode == 4, done.stderr
         error = json.loads(done.stdout)["error"]
         assert re.search(r"needs .* of .*, too much by .*: '", error), error
-        least, works = (int(n) for n in re.search(r"below (\d+) bytes .* \((\d+) bytes\)\)?$", error).groups())
+        least, works = (int(n) for n in re.search(r"below (\d+) bytes .* \((\d+) bytes\)\)?(?:; less may do with .*)?$", error).groups())
         assert max(least, limit) <= works, error
         rows.append((part, limit, None, works))
         if confirm and works not in confirmed:

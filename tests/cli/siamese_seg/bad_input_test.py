@@ -152,12 +152,11 @@ class BadInputTest(ScratchTest):
         self.assert_works(run(*predict, tiny, "--out", self.dir / "tiny"))
         line = nifti(self.dir / "line.nii.gz", GREY[:40], (40, 1, 1))
         self.assert_works(run(*predict, line, "--out", self.dir / "line"))
-        # A template that has none of the classes is used, and said to have none.
+        # A template that has none of the classes steers nothing.
         image = self.dir / "image.nii.gz"
         blank = nifti(self.dir / "blank.nii.gz", [0] * COUNT)
-        result = run(*predict, tiny, "--template", f"{image}:{blank}", "--out", self.dir / "blank")
-        self.assert_works(result)
-        self.assertIn("no template has label", result.stderr)
+        self.assert_fails(run(*predict, tiny, "--template", f"{image}:{blank}", "--out", self.dir / "blank"), 3, "no template has a label",
+                          "blank.nii.gz")
         self.assert_fails(run(*predict, tiny, "--template", f"{image}", "--out", self.dir / "x"), 2, "--template")
         self.assert_fails(run(*predict, tiny, "--template", f"{image}:{tiny}", "--out", self.dir / "x"), 3, "tiny.nii.gz")
         # A model whose files were damaged or exchanged.
