@@ -4,9 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
+#include <filesystem>
 #include <system_error>
 
 #include "base/error.h"
@@ -33,22 +31,14 @@ int DetachedFileSystem() {
 #endif
 }
 
-fs::path FreshDirectory() {
-  std::string name = (fs::temp_directory_path() / "launch-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) {
-    throw ResourceError(std::string("no temporary directory: ") + std::strerror(errno), name);
-  }
-  return name;
-}
-
 }  // namespace
 
 DaemonFolders::DaemonFolders(int count) : descriptor_(DetachedFileSystem()) {
   if (descriptor_ >= 0) {
     base_ = fmt::format("/proc/{}/fd/{}", getpid(), descriptor_);
   } else {
-    directory_ = FreshDirectory();
-    base_ = directory_.string();
+    directory_.emplace();
+    base_ = directory_->path().string();
   }
   for (int i = 0; i < count; ++i) {
     std::error_code error;
@@ -59,8 +49,6 @@ DaemonFolders::DaemonFolders(int count) : descriptor_(DetachedFileSystem()) {
 
 DaemonFolders::~DaemonFolders() {
   if (descriptor_ >= 0) close(descriptor_);
-  std::error_code ignored;
-  if (!directory_.empty()) fs::remove_all(directory_, ignored);
 }
 
 }  // namespace orchard::comm

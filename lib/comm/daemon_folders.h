@@ -7,8 +7,10 @@
 // to share.
 #pragma once
 
-#include <filesystem>
+#include <optional>
 #include <string>
+
+#include "base/scratch_directory.h"
 
 namespace orchard::comm {
 
@@ -26,8 +28,8 @@ class DaemonFolders {
   std::string path(int daemon) const { return base_ + "/" + std::to_string(daemon); }
 
  private:
-  int descriptor_ = -1;              // of the file system in memory
-  std::filesystem::path directory_;  // where there is none
+  int descriptor_ = -1;                        // of the file system in memory
+  std::optional<ScratchDirectory> directory_;  // where there is none
   std::string base_;
 };
 

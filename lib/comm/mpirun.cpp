@@ -100,6 +100,7 @@ int CpusOfProcess() {
 // mpirun, started so that it ends with this process.
 pid_t Start(const std::vector<std::string>& command) {
   std::vector<char*> words;
+  words.reserve(command.size() + 1);
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   const pid_t parent = getpid(), child = fork();
@@ -204,6 +205,7 @@ JobOutcome RunJob(const LaunchOptions& options, const std::vector<std::string>& 
         ranks, LinkOptions{rate, options.delay_ms, options.burst, options.frames});
     agent = std::make_unique<Agent>(*network, ranks);
     std::vector<std::string> addresses;
+    addresses.reserve(ranks);
     for (int r = 0; r < ranks; ++r) addresses.push_back(network->address(r));
     all = LinkArguments(ranks, network->subnet(), addresses, agent->path());
     SetForRanks(all, "MASTER_ADDR", network->address(0));

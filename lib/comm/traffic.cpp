@@ -54,7 +54,7 @@ int64_t Frames(int64_t bytes, int64_t messages) {
 int64_t MessagesOf(Operation operation, int size) {
   switch (operation) {
     case Operation::kAllReduce:
-      return 2 * (size - 1);
+      return int64_t{2} * (size - 1);
     case Operation::kReduceScatter:
     case Operation::kAllGather:
       return size - 1;

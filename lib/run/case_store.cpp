@@ -21,6 +21,16 @@ CaseStore::CaseStore(std::filesystem::path directory, const std::string& key)
   if (error) throw ResourceError("cannot make the folder: " + error.message(), directory_.string());
 }
 
+CaseStore CaseStore::OfSuite(const std::filesystem::path& cases,
+                             const std::optional<std::filesystem::path>& out, bool resume,
+                             const std::string& key) {
+  if (!cases.empty()) return {cases, key};
+  if (!out) return {};
+  const std::filesystem::path folder = *out / "cases";
+  if (!resume) std::filesystem::remove_all(folder);
+  return {folder, key};
+}
+
 // Names hold slashes, commas and blanks; a hash keeps those apart that look alike as files.
 std::filesystem::path CaseStore::PathOf(const std::string& name) const {
   std::string file;

@@ -20,6 +20,12 @@ class CaseStore {
   // configuration.
   CaseStore(std::filesystem::path directory, const std::string& key);
 
+  // Of a suite of experiments: in `cases`, a folder that all shards share; else in the run
+  // directory `out`, emptied first unless the run resumes; keeps nothing where there is neither.
+  static CaseStore OfSuite(const std::filesystem::path& cases,
+                           const std::optional<std::filesystem::path>& out, bool resume,
+                           const std::string& key);
+
   // Throws DataError for a damaged file, UsageError where it was made with another key.
   std::optional<Numbers> Find(const std::string& name) const;
   // Whole or not at all.

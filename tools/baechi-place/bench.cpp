@@ -6,8 +6,9 @@
 #include "baechi-place/commands.h"
 #include "baechi-place/session.h"
 #include "base/error.h"
-#include "place/paper/run_suite.h"
+#include "place/paper/experiment.h"
 #include "run/experiment_report.h"
+#include "run/experiment_suite.h"
 #include "run/progress.h"
 #include "run/run_dir.h"
 
@@ -17,7 +18,7 @@ namespace {
 using place::paper::Experiment;
 using place::paper::PaperOptions;
 using place::paper::Setting;
-using place::paper::SuiteOutcome;
+using run::SuiteOutcome;
 
 std::string CaseKey(const Setting& setting, const cli::Context& context) {
   std::string graphs;
@@ -26,24 +27,15 @@ std::string CaseKey(const Setting& setting, const cli::Context& context) {
   return ResultKey(context, graphs);
 }
 
-run::CaseStore OpenStore(const PaperOptions& options, const Setting& setting,
-                         const cli::Context& context) {
-  const std::string key = CaseKey(setting, context);
-  if (!options.cases.empty()) return {options.cases, key};
-  if (!context.common.out) return {};
-  const std::filesystem::path folder = *context.common.out / "cases";
-  if (!context.common.resume) std::filesystem::remove_all(folder);
-  return {folder, key};
-}
-
 SuiteOutcome Run(const PaperOptions& options, const Setting& setting, const cli::Context& context) {
   const run::Shard shard = run::ParseShard(options.shard, "--shard");
   const std::vector<const Experiment*> experiments =
       place::paper::FindExperiments(options.experiment);
   run::Progress progress("bench", 0, "cases",
                          {.enabled = !context.common.no_progress && !context.common.quiet});
-  const run::CaseStore store = OpenStore(options, setting, context);
-  return RunSuite(experiments, setting, store, shard, [&](std::string_view name) {
+  const auto store = run::CaseStore::OfSuite(options.cases, context.common.out,
+                                             context.common.resume, CaseKey(setting, context));
+  return RunSuite(experiments, setting, store, shard, setting.threads, [&](std::string_view name) {
     progress.Note(std::string(name));
     progress.Advance();
   });
@@ -60,10 +52,8 @@ int RunBench(const PaperOptions& options, const cli::Context& context) {
   setting.program = std::filesystem::read_symlink("/proc/self/exe");
   SuiteOutcome outcome;
   if (context.common.dry_run) {
-    int64_t cases = 0;
-    for (const Experiment* experiment : place::paper::FindExperiments(options.experiment))
-      cases += std::ssize(experiment->cases(setting));
-    fmt::print("{} cases\n", cases);
+    fmt::print("{} cases\n",
+               run::CountCases(place::paper::FindExperiments(options.experiment), setting));
     return 0;
   }
   InRunDir(context, [&](run::RunDir* directory) {

@@ -8,6 +8,7 @@
 #include "comm/mpi.h"
 #include "cser-train/tensor_commands.h"
 #include "run/experiment_report.h"
+#include "run/experiment_suite.h"
 #include "run/progress.h"
 #include "run/run_dir.h"
 #include "sync/repro/experiments.h"
@@ -15,35 +16,26 @@
 namespace orchard::cser_train {
 namespace {
 
+using run::SuiteOutcome;
 using sync::repro::Experiment;
 using sync::repro::ReproOptions;
-using sync::repro::ReproOutcome;
 using sync::repro::Setting;
 
-run::CaseStore OpenStore(const ReproOptions& options, const Setting& setting,
-                         const cli::Context& context) {
-  if (!options.cases.empty()) return {options.cases, setting.Key()};
-  if (!context.common.out) return {};
-  const std::filesystem::path folder = *context.common.out / "cases";
-  if (!context.common.resume) std::filesystem::remove_all(folder);
-  return {folder, setting.Key()};
-}
-
-ReproOutcome Run(const ReproOptions& options, const Setting& setting,
+SuiteOutcome Run(const ReproOptions& options, const Setting& setting,
                  const std::vector<const Experiment*>& experiments, const cli::Context& context) {
   const run::Shard shard = run::ParseShard(options.shard, "--shard");
-  const run::CaseStore store = OpenStore(options, setting, context);
-  int64_t cases = 0;
-  for (const Experiment* e : experiments) cases += std::ssize(e->cases(setting));
-  run::Progress progress("repro", cases / shard.count, "trainings",
+  const auto store = run::CaseStore::OfSuite(options.cases, context.common.out,
+                                             context.common.resume, setting.Key());
+  run::Progress progress("repro", run::CountCases(experiments, setting) / shard.count, "trainings",
                          {.enabled = !context.common.no_progress && !context.common.quiet});
-  return RunExperiments(experiments, setting, store, shard, [&](std::string_view name) {
+  // One at a time: a training has threads of its own, one per simulated rank.
+  return RunSuite(experiments, setting, store, shard, 1, [&](std::string_view name) {
     progress.Note(std::string(name));
     progress.Advance();
   });
 }
 
-void Print(const ReproOptions& options, const ReproOutcome& outcome, const cli::Context& context) {
+void Print(const ReproOptions& options, const SuiteOutcome& outcome, const cli::Context& context) {
   if (context.common.json) {
     fmt::print("{}\n", run::ExperimentsJson(outcome.experiments).dump());
   } else if (outcome.experiments.empty()) {
@@ -72,12 +64,10 @@ int RunRepro(const ReproOptions& options, const cli::Context& context) {
   const auto experiments = sync::repro::FindExperiments(options.experiments);
   const Setting setting = Setting::Make(options, static_cast<uint64_t>(context.common.seed));
   if (context.common.dry_run) {
-    int64_t cases = 0;
-    for (const Experiment* e : experiments) cases += std::ssize(e->cases(setting));
-    fmt::print("{} trainings\n", cases);
+    fmt::print("{} trainings\n", run::CountCases(experiments, setting));
     return 0;
   }
-  ReproOutcome outcome;
+  SuiteOutcome outcome;
   if (context.common.out) {
     run::RunDir directory(*context.common.out, MakeRunInfo(context),
                           run::WhenExisting(context.common.force, context.common.resume));

@@ -17,6 +17,7 @@
 #include "segment/evaluate_report.h"
 #include "siamese-seg/commands.h"
 #include "siamese-seg/describe.h"
+#include "siamese-seg/run_info.h"
 
 namespace orchard::siamese_seg {
 namespace {
@@ -114,13 +115,7 @@ int RunEvaluate(const EvaluateOptions& options, const cli::Context& context) {
 
   Evaluation evaluation;
   if (context.common.out && !context.common.dry_run) {
-    run::RunInfo info;
-    info.program = context.program;
-    info.command = context.command;
-    info.arguments = context.arguments;
-    info.config_toml = context.config_toml;
-    info.threads = context.common.Threads();
-    run::RunDir directory(*context.common.out, info,
+    run::RunDir directory(*context.common.out, MakeRunInfo(context),
                           run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&]() -> nlohmann::json {
       evaluation = evaluate();

@@ -16,6 +16,7 @@
 #include "segment/predictor.h"
 #include "segment/quality_report.h"
 #include "siamese-seg/describe.h"
+#include "siamese-seg/run_info.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {
@@ -69,16 +70,6 @@ AssessedCase Assess(const Task& task, const QcOptions& options,
   if (options.pictures > 0)
     result.picture = io::EncodePng(segment::DrawDisagreement(c, result.quality, plan, 320));
   return result;
-}
-
-run::RunInfo MakeRunInfo(const cli::Context& context) {
-  run::RunInfo info;
-  info.program = context.program;
-  info.command = context.command;
-  info.arguments = context.arguments;
-  info.config_toml = context.config_toml;
-  info.threads = context.common.Threads();
-  return info;
 }
 
 }  // namespace

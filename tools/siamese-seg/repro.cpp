@@ -7,47 +7,36 @@
 #include "base/error.h"
 #include "comm/mpi.h"
 #include "run/experiment_report.h"
+#include "run/experiment_suite.h"
 #include "run/progress.h"
 #include "run/run_dir.h"
 #include "segment/repro/experiments.h"
+#include "siamese-seg/run_info.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {
 namespace {
 
+using run::SuiteOutcome;
 using segment::repro::Experiment;
 using segment::repro::ReproOptions;
-using segment::repro::ReproOutcome;
 using segment::repro::Setting;
 
-run::CaseStore OpenStore(const ReproOptions& options, const Setting& setting,
-                         const cli::Context& context) {
-  if (!options.cases.empty()) return {options.cases, setting.Key()};
-  if (!context.common.out) return {};
-  const std::filesystem::path folder = *context.common.out / "cases";
-  if (!context.common.resume) std::filesystem::remove_all(folder);
-  return {folder, setting.Key()};
-}
-
-int64_t CountCases(const std::vector<const Experiment*>& experiments, const Setting& setting) {
-  int64_t cases = 0;
-  for (const Experiment* e : experiments) cases += std::ssize(e->cases(setting));
-  return cases;
-}
-
-ReproOutcome Run(const ReproOptions& options, const Setting& setting,
+SuiteOutcome Run(const ReproOptions& options, const Setting& setting,
                  const std::vector<const Experiment*>& experiments, const cli::Context& context) {
   const run::Shard shard = run::ParseShard(options.shard, "--shard");
-  const run::CaseStore store = OpenStore(options, setting, context);
-  run::Progress progress("repro", CountCases(experiments, setting) / shard.count, "cases",
+  const auto store = run::CaseStore::OfSuite(options.cases, context.common.out,
+                                             context.common.resume, setting.Key());
+  run::Progress progress("repro", run::CountCases(experiments, setting) / shard.count, "cases",
                          {.enabled = !context.common.no_progress && !context.common.quiet});
-  return RunExperiments(experiments, setting, store, shard, [&](std::string_view name) {
+  // One at a time, since processor time is what they share.
+  return RunSuite(experiments, setting, store, shard, 1, [&](std::string_view name) {
     progress.Note(std::string(name));
     progress.Advance();
   });
 }
 
-void Print(const ReproOptions& options, const ReproOutcome& outcome, const cli::Context& context) {
+void Print(const ReproOptions& options, const SuiteOutcome& outcome, const cli::Context& context) {
   if (context.common.json) {
     fmt::print("{}\n", run::ExperimentsJson(outcome.experiments).dump());
   } else if (outcome.experiments.empty()) {
@@ -79,18 +68,12 @@ int RunRepro(const ReproOptions& options, const cli::Context& context) {
   const Setting setting = Setting::Make(options, static_cast<uint64_t>(context.common.seed),
                                         context.common.Threads(), scans);
   if (context.common.dry_run) {
-    fmt::print("{} trainings and label copies\n", CountCases(experiments, setting));
+    fmt::print("{} trainings and label copies\n", run::CountCases(experiments, setting));
     return 0;
   }
-  ReproOutcome outcome;
+  SuiteOutcome outcome;
   if (context.common.out) {
-    run::RunInfo info;
-    info.program = context.program;
-    info.command = context.command;
-    info.arguments = context.arguments;
-    info.config_toml = context.config_toml;
-    info.threads = context.common.Threads();
-    run::RunDir directory(*context.common.out, info,
+    run::RunDir directory(*context.common.out, MakeRunInfo(context),
                           run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&] {
       outcome = Run(options, setting, experiments, context);

@@ -13,19 +13,15 @@
 #include "comm/launch.h"
 #include "segment/planner.h"
 #include "siamese-seg/device.h"
+#include "siamese-seg/run_info.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {
 namespace {
 
-run::RunInfo MakeRunInfo(const segment::SegmentTrainOptions& options, const cli::Context& context,
-                         c10::Device device) {
-  run::RunInfo info;
-  info.program = context.program;
-  info.command = context.command;
-  info.arguments = context.arguments;
-  info.config_toml = context.config_toml;
-  info.threads = context.common.Threads();
+run::RunInfo RunInfoOf(const segment::SegmentTrainOptions& options, const cli::Context& context,
+                       c10::Device device) {
+  run::RunInfo info = MakeRunInfo(context);
   info.device = device.str();
   info.trace = options.run.trace;
   return info;
@@ -111,7 +107,7 @@ int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& co
       return;
     }
     speaks = true;
-    run::RunDir directory(*context.common.out, MakeRunInfo(options, context, device),
+    run::RunDir directory(*context.common.out, RunInfoOf(options, context, device),
                           run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&] {
       result = segment::TrainSegmentation(options, setting, dataset, plan, ranks, &directory);

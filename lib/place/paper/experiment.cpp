@@ -4,10 +4,9 @@
 
 #include <algorithm>
 
-#include "base/error.h"
-#include "io/printable.h"
 #include "place/models/models.h"
 #include "place/read_graph.h"
+#include "run/experiment_suite.h"
 
 namespace orchard::place::paper {
 namespace {
@@ -56,18 +55,7 @@ Setting Setting::Make(const PaperOptions& options, uint64_t seed, int threads) {
 std::span<const Experiment> Experiments() { return kExperiments; }
 
 std::vector<const Experiment*> FindExperiments(const std::vector<std::string>& names) {
-  std::vector<const Experiment*> found;
-  for (const std::string& name : names) {
-    const bool known = std::any_of(std::begin(kExperiments), std::end(kExperiments),
-                                   [&](const Experiment& e) { return e.name == name; });
-    if (!known)
-      throw UsageError("no experiment " + io::Quoted(name), "--experiment", "there are E1 to E8");
-  }
-  for (const Experiment& experiment : kExperiments) {
-    if (names.empty() || std::find(names.begin(), names.end(), experiment.name) != names.end())
-      found.push_back(&experiment);
-  }
-  return found;
+  return run::SelectExperiments(Experiments(), names, "--experiment", "there are E1 to E8");
 }
 
 }  // namespace orchard::place::paper

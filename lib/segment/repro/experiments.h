@@ -2,7 +2,6 @@
 // (docs/methods/siamese-seg.md, "Experiments").
 #pragma once
 
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,7 +9,6 @@
 
 #include "run/case_runner.h"
 #include "run/experiment.h"
-#include "run/shard.h"
 #include "segment/repro/trainings.h"
 
 namespace orchard::segment::repro {
@@ -26,18 +24,6 @@ struct Experiment {
 std::span<const Experiment> Experiments();
 // Those that are asked for, all without names. Throws UsageError with the names there are.
 std::vector<const Experiment*> FindExperiments(const std::vector<std::string>& names);
-
-struct ReproOutcome {
-  std::vector<run::ExperimentResult> experiments;  // none for a shard: others' are missing
-  int64_t cases = 0;                               // of this shard, all done
-};
-
-// One training at a time, since processor time is what they share. `tell` hears of each before it
-// runs. Throws InterruptedError after a signal, when finished trainings are kept.
-ReproOutcome RunExperiments(const std::vector<const Experiment*>& experiments,
-                            const Setting& setting, const run::CaseStore& store,
-                            const run::Shard& shard,
-                            const std::function<void(std::string_view)>& tell);
 
 // E1: made-up images in which only the template says what is meant.
 std::vector<run::Case> EpisodesCases(const Setting& setting);

@@ -129,15 +129,9 @@ std::string CaseName(const Setting& setting, bool with_template, uint64_t seed) 
 }  // namespace
 
 std::vector<run::Case> PopulationCases(const Setting& setting) {
-  std::vector<run::Case> cases;
-  for (int64_t s = 0; s < setting.options.seeds; ++s) {
-    const uint64_t seed = setting.seed + static_cast<uint64_t>(s);
-    for (const bool with : {true, false}) {
-      cases.push_back({CaseName(setting, with, seed),
-                       [&setting, with, seed] { return Train(setting, with, seed); }});
-    }
-  }
-  return cases;
+  return PairedCases(
+      setting, [&](bool with, uint64_t seed) { return CaseName(setting, with, seed); },
+      [&setting](bool with, uint64_t seed) { return Train(setting, with, seed); });
 }
 
 run::ExperimentResult PopulationResult(const Setting& setting, const run::CaseResults& results) {

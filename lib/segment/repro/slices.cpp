@@ -1,7 +1,6 @@
 #include "segment/repro/slices.h"
 
 #include "segment/planner.h"
-#include "segment/repro/trainings.h"
 
 namespace orchard::segment::repro {
 
@@ -24,6 +23,19 @@ SegmentTrainOptions SliceOptions(double minutes) {
   a.noise = a.blur = a.brightness = a.contrast = a.low_resolution = 0;
   a.gamma = a.gamma_inverted = a.elastic = a.scale = 0;
   return options;
+}
+
+std::vector<run::Case> PairedCases(const Setting& setting,
+                                   const std::function<std::string(bool, uint64_t)>& name,
+                                   const std::function<run::Numbers(bool, uint64_t)>& train) {
+  std::vector<run::Case> cases;
+  for (int64_t s = 0; s < setting.options.seeds; ++s) {
+    const uint64_t seed = setting.seed + static_cast<uint64_t>(s);
+    for (const bool with : {true, false}) {
+      cases.push_back({name(with, seed), [train, with, seed] { return train(with, seed); }});
+    }
+  }
+  return cases;
 }
 
 }  // namespace orchard::segment::repro

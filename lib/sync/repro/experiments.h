@@ -3,7 +3,6 @@
 // "Experiments").
 #pragma once
 
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,7 +10,6 @@
 
 #include "run/case_runner.h"
 #include "run/experiment.h"
-#include "run/shard.h"
 #include "sync/repro/trainings.h"
 
 namespace orchard::sync::repro {
@@ -26,19 +24,6 @@ struct Experiment {
 std::span<const Experiment> Experiments();
 // Those that are asked for, all without names. Throws UsageError with the names there are.
 std::vector<const Experiment*> FindExperiments(const std::vector<std::string>& names);
-
-struct ReproOutcome {
-  std::vector<run::ExperimentResult>
-      experiments;    // none for a shard: others' trainings are missing
-  int64_t cases = 0;  // of this shard, all done
-};
-
-// `tell` hears of each training before it runs. Throws InterruptedError after a signal, when
-// finished trainings are kept.
-ReproOutcome RunExperiments(const std::vector<const Experiment*>& experiments,
-                            const Setting& setting, const run::CaseStore& store,
-                            const run::Shard& shard,
-                            const std::function<void(std::string_view)>& tell);
 
 // C1: accuracy of every method as the ratio grows, on shards that are alike.
 std::vector<run::Case> RankingCases(const Setting& setting);

@@ -10,13 +10,12 @@ import sys
 import tempfile
 import unittest
 
-from orchard_process import BIN, SOURCE, ProgramTest, run
+from orchard_process import BIN, ProgramTest, run
+from shipped_scans import DATA, SMALL, copy_cases
 
 PROGRAM = BIN / "siamese-seg"
-DATA = SOURCE / "data" / "hippocampus"
 CASES = ["hippocampus_001", "hippocampus_004", "hippocampus_006", "hippocampus_008", "hippocampus_011"]
 HELD_OUT = ["hippocampus_040", "hippocampus_041"]
-SMALL = ["--base-channels", "4", "--max-stages", "3", "--patch", "24,32,24"]
 PEAK = "import resource, subprocess, sys; r = subprocess.run(sys.argv[1:], stdout=2); " \
        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024); sys.exit(r.returncode)"
 
@@ -45,11 +44,7 @@ class ContextTest(ProgramTest):
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.scratch.name)
-        cls.data = cls.root / "data"
-        for part in ["images", "labels"]:
-            (cls.data / part).mkdir(parents=True)
-            for case in CASES:
-                shutil.copy(DATA / part / f"{case}.nii.gz", cls.data / part)
+        cls.data = copy_cases(cls.root / "data", CASES)
         result = run(PROGRAM, "plan", cls.data, *SMALL)
         assert result.returncode == 0, result.stderr
         cls.context = cls.train("context", "--mode", "in_context")

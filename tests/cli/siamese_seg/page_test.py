@@ -6,9 +6,9 @@ import tempfile
 import unittest
 
 from orchard_process import BIN, SOURCE, ProgramTest, run
+from shipped_scans import DATA, copy_cases
 
 PROGRAM = BIN / "siamese-seg"
-DATA = SOURCE / "data" / "hippocampus"
 CASES = ["hippocampus_001", "hippocampus_003", "hippocampus_004", "hippocampus_006", "hippocampus_008"]
 
 
@@ -17,10 +17,7 @@ class PageTest(ProgramTest):
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.scratch.name)
-        for part in ["images", "labels"]:
-            (cls.root / "data" / part).mkdir(parents=True)
-            for case in CASES:
-                shutil.copy(DATA / part / f"{case}.nii.gz", cls.root / "data" / part)
+        copy_cases(cls.root / "data", CASES)
 
     @classmethod
     def tearDownClass(cls):

@@ -13,13 +13,12 @@ import time
 import unittest
 
 from orchard_process import BIN, SOURCE, ProgramTest, run
+from shipped_scans import SMALL, copy_cases
 
 PROGRAM = BIN / "siamese-seg"
-DATA = SOURCE / "data" / "hippocampus"
 SERIES = SOURCE / "data" / "medical" / "mr_dicom"
 CASES = ["hippocampus_001", "hippocampus_003", "hippocampus_004", "hippocampus_006", "hippocampus_008"]
 # Four channels, two stages: seconds.
-SMALL = ["--base-channels", "4", "--max-stages", "3", "--patch", "24,32,24"]
 SHORT = ["--epochs", "2", "--iterations", "3", "--log-every", "1", "--set", "optim.name=adamw", "--no-progress", "--threads", "2"]
 
 
@@ -43,11 +42,7 @@ class TrainTest(ProgramTest):
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.scratch.name)
-        cls.data = cls.root / "data"
-        for part in ["images", "labels"]:
-            (cls.data / part).mkdir(parents=True)
-            for case in CASES:
-                shutil.copy(DATA / part / f"{case}.nii.gz", cls.data / part)
+        cls.data = copy_cases(cls.root / "data", CASES)
         result = run(PROGRAM, "plan", cls.data, *SMALL)
         assert result.returncode == 0, result.stderr
         cls.model = cls.root / "model"
