@@ -80,7 +80,7 @@ class Program {
   // the program's tensor half, libexec/orchard/<program>-tensor, is started in place of this
   // process with the same arguments, once they are found valid.
   template <class Options>
-  void Add(CommandInfo info,
+  void Add(CommandInfo info,  // NOLINT(performance-unnecessary-value-param): it is moved
            std::type_identity_t<std::function<int(const Options&, const Context&)>> run = nullptr) {
     auto options = std::make_shared<Options>();
     std::function<int(const Context&)> erased;

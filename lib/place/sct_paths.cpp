@@ -15,9 +15,11 @@ constexpr int64_t kBetweenChecks = 2 * kWindow;
 // The step grows while the smoothed longest path falls, and shrinks when it rises.
 constexpr double kGrow = 1.15, kShrink = 0.6, kRise = 1e-5;
 constexpr double kFirstStep = 0.03;  // over mu
-// A step that is too long for right prices shows when the gap has fallen by less than 2 % in four
-// checks, and in half of all: it becomes a quarter, never longer again, and averages begin anew.
-constexpr double kCut = 0.25, kProgress = 0.98;
+// A step that is too long for right prices, or a smoothing that alone costs the gap, shows when the
+// gap has fallen by less than 2 % in four checks, and in half of all: both become half, the step
+// never longer again, and averages begin anew. (A step that shrinks faster than the iterations
+// until the next cut grow would leave prices less and less time to become right.)
+constexpr double kCut = 0.5, kProgress = 0.98;
 constexpr int64_t kPatience = 4;
 
 class PathSolver {
@@ -59,8 +61,9 @@ class PathSolver {
     double weight = 0, window = 0, before = 0, gap = 1e300, most_step = 1e300;
     int64_t first = 0;   // iterations before the averages begin
     int64_t checks = 0;  // since the gap fell
-    // Smoothing adds at most mu log(paths) to the longest path, in practice a part of that.
-    const double mu = options_.gap * makespan_ / std::max(1.0, log_paths_);
+    // Smoothing lets both sides end mu log(paths) apart, in practice a part of that: all of it
+    // where every path is a longest one.
+    double mu = options_.gap * makespan_ / std::max(1.0, log_paths_);
     double step = kFirstStep / mu;
     while (iterations_ < options_.max_iterations) {
       ++iterations_;
@@ -94,6 +97,7 @@ class PathSolver {
         checks = 0;
       } else if (++checks >= std::max(kPatience, iterations_ / kBetweenChecks / 2)) {
         step = most_step = kCut * step;
+        mu *= kCut;
         first = iterations_;
         weight = 0;
         checks = 0;

@@ -21,6 +21,7 @@ Simulator::Simulator(const TaskGraph& tasks, const Cluster& cluster)
       next_(tasks.size()),
       look_(devices_),
       running_(devices_),
+      ran_(tasks.size()),
       task_end_(devices_),
       left_(devices_),
       tail_(tasks.size(), 0),
@@ -60,6 +61,7 @@ void Simulator::Reset() {
       }
     }
   }
+  ran_count_ = 0;
   std::fill(look_.begin(), look_.end(), 1);
   std::fill(task_end_.begin(), task_end_.end(), kNever);
   std::fill(queue_.begin(), queue_.end(), Queue{-1, -1, -1, -1});
@@ -257,6 +259,7 @@ bool Simulator::StartTasks(Time now, Time limit) {
     end_[task] = now + work;
     task_end_[d] = now + work;
     running_[d] = task;
+    ran_[ran_count_++] = task;
     if (now + left_[d] > limit || now + tail_[task] > limit) return false;
     left_[d] -= work;
   }
@@ -398,9 +401,9 @@ Schedule Simulator::Result(bool with_order) const {
       if (end_[a] != end_[b]) return end_[a] < end_[b];
       return tasks_.topo[a] < tasks_.topo[b];
     });
-    for (int32_t i : by_start) {
-      if (!host_ || !host_->OnHost(i)) result.order[device_[i]].push_back(i);
-    }
+    // Not by start: tasks without duration share theirs, and which of them comes first tells when
+    // others may run and what is sent first.
+    for (int32_t k = 0; k < ran_count_; ++k) result.order[device_[ran_[k]]].push_back(ran_[k]);
   }
   for (Time end : end_) result.makespan = std::max(result.makespan, end);
   for (const Pending& t : transfers_)

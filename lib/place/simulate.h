@@ -143,9 +143,11 @@ class Simulator {
   std::vector<RankSet> ready_;    // kPriority
   std::vector<uint8_t> look_;     // devices that may have something new to start
   std::vector<int32_t> running_;  // task on each device
-  std::vector<Time> task_end_;    // when it ends; kNever: free
-  std::vector<Time> left_;        // work of each device that has not started
-  std::vector<Time> tail_;  // least time from each task's start to the end of all, with a limit
+  std::vector<int32_t> ran_;      // tasks as they started, ran_count_ of them
+  int32_t ran_count_ = 0;
+  std::vector<Time> task_end_;  // when it ends; kNever: free
+  std::vector<Time> left_;      // work of each device that has not started
+  std::vector<Time> tail_;      // least time from each task's start to the end of all, with a limit
   std::vector<Pending> transfers_;             // with exclusive links
   std::vector<int32_t> transfer_of_;           // [tensor * devices + device], or -1
   std::vector<int32_t> next_use_;              // chains uses of one transfer

@@ -56,24 +56,54 @@ RC_GTEST_PROP(SctPaths, EnclosesTheObjectiveOfHighs, ()) {
   CheckAgainstHighs(Alone(graph), cluster, 0.03, [](bool holds) { RC_ASSERT(holds); });
 }
 
+struct PricedEdge {
+  int32_t src, dst;
+  double us;
+};
+
+TaskGraph TasksOf(std::vector<Time> work, const std::vector<PricedEdge>& edges) {
+  TaskGraph tasks;
+  tasks.work = std::move(work);
+  tasks.group.resize(tasks.work.size());
+  std::iota(tasks.group.begin(), tasks.group.end(), 0);
+  for (const auto& [src, dst, us] : edges) {
+    tasks.edge_tensors.push_back(static_cast<int32_t>(tasks.tensors.size()));
+    tasks.tensors.push_back({src, 10, us});
+    tasks.edges.push_back({src, dst});
+  }
+  tasks.tensor_begin.resize(edges.size() + 1);
+  std::iota(tasks.tensor_begin.begin(), tasks.tensor_begin.end(), 0);
+  Index(tasks);
+  return tasks;
+}
+
 // s -> a, b -> t: one of the two ways can save its first transfer, and one its second, so half of
 // each is best: 1 + 2 (1 - 1/2) c + 1 + 1.
 TEST(SctPaths, SharesFavouritesWhereTwoPathsNeedThem) {
-  TaskGraph tasks;
-  tasks.work.assign(4, 1000);
-  tasks.group = {0, 1, 2, 3};
-  for (const auto& [src, dst] : {std::pair{0, 1}, {0, 2}, {1, 3}, {2, 3}}) {
-    tasks.tensors.push_back({src, 10, 8.0});
-    tasks.edges.push_back({src, dst});
-    tasks.edge_tensors.push_back(static_cast<int32_t>(tasks.tensors.size()) - 1);
-  }
-  tasks.tensor_begin = {0, 1, 2, 3, 4};
-  Index(tasks);
+  const TaskGraph tasks =
+      TasksOf({1000, 1000, 1000, 1000}, {{0, 1, 8}, {0, 2, 8}, {1, 3, 8}, {2, 3, 8}});
   const SctLp found =
       SolveSctPaths(tasks, Cluster(2, INT64_MAX, {}, Comm::kParallel), {.gap = 1e-3}).lp;
   EXPECT_TRUE(found.optimal);
   EXPECT_NEAR(found.makespan_us, 11, 0.011);
   EXPECT_NEAR(found.bound_us, 11, 0.011);
+}
+
+// Four of the five paths are longest ones at the optimum, so that the smoothing costs nearly all
+// that it can: the bound stays below what the gap allows until the smoothing gets sharper.
+TEST(SctPaths, SharpensWhereNearlyAllPathsAreLongest) {
+  const TaskGraph tasks = TasksOf({3000, 4000, 6000, 3000, 3000, 2000}, {{0, 2, 1.6},
+                                                                         {0, 3, 1.6},
+                                                                         {0, 4, 1.6},
+                                                                         {1, 2, 5.8},
+                                                                         {1, 4, 5.8},
+                                                                         {2, 5, 8.6},
+                                                                         {3, 4, 5.5},
+                                                                         {3, 5, 5.5}});
+  const SctPaths found = SolveSctPaths(tasks, Cluster(2, INT64_MAX, {}, Comm::kParallel),
+                                       {.gap = 0.03, .max_iterations = 100'000});
+  EXPECT_TRUE(found.lp.optimal);
+  EXPECT_NEAR(found.lp.makespan_us, 13.149, 0.03 * 13.149);
 }
 
 TEST(SctPaths, TakesAChainOfAnyLengthWithoutAnIteration) {

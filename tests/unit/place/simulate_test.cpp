@@ -45,6 +45,12 @@ RC_GTEST_PROP(Simulator, IsTheOneWrittenForReading, ()) {
       if (naive.makespan == kNever) continue;  // the order waits for itself
       RC_ASSERT(std::vector(simulator.start().begin(), simulator.start().end()) == naive.start);
       RC_ASSERT(std::vector(simulator.end().begin(), simulator.end().end()) == naive.end);
+      // And its own order repeats it, also where tasks without duration waited.
+      std::vector<int32_t> as_run;
+      for (const auto& of_device : simulator.Result().order)
+        as_run.insert(as_run.end(), of_device.begin(), of_device.end());
+      RC_ASSERT(simulator.Run(device, Dispatch::kOrder, as_run) == naive.makespan);
+      RC_ASSERT(std::vector(simulator.start().begin(), simulator.start().end()) == naive.start);
     }
   }
 }
@@ -58,7 +64,7 @@ RC_GTEST_PROP(Simulator, GivesUpOnlyBeyondTheLimit, ()) {
   std::vector<int32_t> device(tasks.size());
   for (int32_t& d : device) d = *rc::gen::inRange(0, cluster.size());
   const Time makespan = simulator.Run(device, Dispatch::kFifo);
-  const Time slack = *rc::gen::inRange(-5, 6) * 1000;
+  const Time slack = *rc::gen::inRange<Time>(-5, 6) * 1000;
   const Time limited = simulator.Run(device, Dispatch::kFifo, {}, {}, makespan + slack);
   RC_ASSERT(limited == makespan || (slack < 0 && limited == kNever));
 }
