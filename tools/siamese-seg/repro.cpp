@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
 #include "comm/mpi.h"
 #include "run/experiment_report.h"
@@ -34,6 +35,18 @@ SuiteOutcome Run(const ReproOptions& options, const Setting& setting,
     progress.Note(std::string(name));
     progress.Advance();
   });
+}
+
+// Who trains and who tests, so that other programs can be given the same: DIR/splits/8-seed-1.json.
+void WriteSplits(const Setting& setting, const std::filesystem::path& directory) {
+  std::filesystem::create_directories(directory / "splits");
+  for (const int64_t size : setting.Sizes()) {
+    for (int64_t s = 0; s < setting.options.seeds; ++s) {
+      const uint64_t seed = setting.seed + static_cast<uint64_t>(s);
+      WriteFileAtomically(directory / "splits" / fmt::format("{}-seed-{}.json", size, seed),
+                          setting.cohort->SplitJson(size, seed));
+    }
+  }
 }
 
 void Print(const ReproOptions& options, const SuiteOutcome& outcome, const cli::Context& context) {
@@ -76,6 +89,7 @@ int RunRepro(const ReproOptions& options, const cli::Context& context) {
     run::RunDir directory(*context.common.out, MakeRunInfo(context),
                           run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&] {
+      if (scans) WriteSplits(setting, directory.path());
       outcome = Run(options, setting, experiments, context);
       directory.WriteReport(
           run::ExperimentPage("Segmentation with a labelled template: claims and outcomes",

@@ -1,6 +1,7 @@
 #include "segment/repro/cohort.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
@@ -59,16 +60,26 @@ Cohort ReadCohort(const std::filesystem::path& folder, bool quick, int threads) 
   return cohort;
 }
 
-std::vector<PreparedCase> Cohort::Draw(int64_t size, uint64_t seed) const {
+std::vector<size_t> Cohort::Order(int64_t size, uint64_t seed) const {
   std::vector<size_t> order(training.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   data::RandomStream random(seed, "training cases", 0);
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
   order.resize(std::min(order.size(), static_cast<size_t>(size)));
+  return order;
+}
+
+std::vector<PreparedCase> Cohort::Draw(int64_t size, uint64_t seed) const {
   std::vector<PreparedCase> drawn;
-  drawn.reserve(order.size());
-  for (const size_t n : order) drawn.push_back(training[n]);
+  for (const size_t n : Order(size, seed)) drawn.push_back(training[n]);
   return drawn;
+}
+
+std::string Cohort::SplitJson(int64_t size, uint64_t seed) const {
+  nlohmann::ordered_json split;
+  for (const size_t n : Order(size, seed)) split["train"].push_back(training[n].id);
+  for (const TestScan& scan : test) split["validation"].push_back(scan.id);
+  return split.dump(1) + "\n";
 }
 
 std::vector<volume::Metrics> Measure(std::span<const uint8_t> predicted, const TestScan& scan,

@@ -28,6 +28,11 @@ struct Cohort {
   // The first `size` training cases in the order that `seed` shuffles them to, so that fewer cases
   // are a part of more.
   std::vector<PreparedCase> Draw(int64_t size, uint64_t seed) const;
+  // The same training cases and all test cases, as `train --split` reads them.
+  std::string SplitJson(int64_t size, uint64_t seed) const;
+
+ private:
+  std::vector<size_t> Order(int64_t size, uint64_t seed) const;
 };
 
 // Every fifth subject of an order that does not depend on any seed tests. `quick`: a network of 8

@@ -81,7 +81,8 @@ run::Numbers CopyLabelsOf(const Setting& setting, const Method& method, uint64_t
 
 run::Numbers Train(const Setting& setting, const Method& method, uint64_t seed) {
   const Cohort& cohort = *setting.cohort;
-  const Plan plan = method.matched ? MatchedPlan(cohort.plan, NetworkOptions{}) : cohort.plan;
+  const Plan plan =
+      method.matched ? MatchedPlan(cohort.plan, BaseOptions(setting.minutes()).model) : cohort.plan;
   run::Numbers numbers;
   const auto use = [&](const TemplateNetwork& network, const TemplateBank& bank) {
     ThreadPool pool(setting.threads);
@@ -160,6 +161,7 @@ SegmentTrainOptions BaseOptions(double minutes) {
   o.optim.lr = 2e-3;
   o.optim.weight_decay = 1e-2;
   o.augment.mirror_axes = {};
+  o.model.stem = TemplateStem::kStrided;
   return o;
 }
 

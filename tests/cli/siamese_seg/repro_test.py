@@ -36,6 +36,10 @@ class ReproTest(ProgramTest):
         size = result["experiments"][0]
         self.assertEqual(size["name"], "size")
         self.assertIn("U-Net", size["measurements"][0]["name"])
+        # Who trained and who was tested, for other programs.
+        split = json.loads((out / "splits" / "4-seed-0.json").read_text())
+        self.assertEqual((len(split["train"]), len(split["validation"])), (4, 5))
+        self.assertFalse(set(split["train"]) & set(split["validation"]))
 
     def test_made_up_images_need_no_data(self):
         result = run(PROGRAM, "repro", "E1", "E2", "--quick", "--seeds", "1", "--minutes", "0.01", "--data", self.dir / "none",
