@@ -12,7 +12,7 @@ struct QualityOptions {
   int64_t reverse_cases = 8;
   int64_t witnesses = 5;
   Decode reverse = Decode::kAttention;
-  double flag_below = 0.7;
+  double flag_below = 0.7, reverse_below = 0.5;
 
   void Fields(cli::FieldVisitor& f) {
     f("reverse_cases", reverse_cases,
@@ -21,7 +21,10 @@ struct QualityOptions {
     f("witnesses", witnesses, "templates whose segmentations are compared with each other",
       cli::AtLeast(2));
     f("reverse", reverse, "who segments them: the similarities alone, or the whole network");
-    f("flag_below", flag_below, "a class with a smaller predicted Dice is flagged",
+    f("flag_below", flag_below,
+      "a class is flagged whose mean Dice with the witnesses' segmentations (support) is smaller",
+      cli::Between(0, 1));
+    f("reverse_below", reverse_below, "or whose predicted Dice is smaller than this",
       cli::Between(0, 1));
   }
 };

@@ -53,10 +53,10 @@ struct Estimate {
   double ClassQuality::*value;
 };
 constexpr Estimate kEstimates[] = {
+    {"Support", "Dice of the witnesses with the label map", &ClassQuality::support},
     {"PredictedDice", "best reverse Dice", &ClassQuality::predicted_dice},
     {"ReverseMean", "mean reverse Dice", &ClassQuality::reverse_mean},
-    {"Agreement", "agreement of the witnesses", &ClassQuality::agreement},
-    {"Support", "Dice of the witnesses with the label map", &ClassQuality::support}};
+    {"Agreement", "agreement of the witnesses", &ClassQuality::agreement}};
 
 bool HasTruth(const std::vector<AssessedCase>& cases) {
   return std::any_of(cases.begin(), cases.end(),
@@ -75,12 +75,12 @@ Agreement AgreementOf(const std::vector<AssessedCase>& cases, const Estimate& es
 }
 
 // The mean over classes of what is defined; 0 where nothing is, so that it comes first.
-double CaseDice(const CaseQuality& q) {
+double CaseSupport(const CaseQuality& q) {
   double sum = 0;
   int64_t count = 0;
   for (const ClassQuality& c : q.classes) {
-    if (std::isnan(c.predicted_dice)) continue;
-    sum += c.predicted_dice;
+    if (std::isnan(c.support)) continue;
+    sum += c.support;
     ++count;
   }
   return count > 0 ? sum / static_cast<double>(count) : 0;
@@ -171,16 +171,18 @@ run::Report QualityReport(const std::vector<AssessedCase>& cases,
   std::vector<const AssessedCase*> order;
   for (const AssessedCase& c : cases) order.push_back(&c);
   std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    return CaseDice(a->quality) < CaseDice(b->quality);
+    return CaseSupport(a->quality) < CaseSupport(b->quality);
   });
   const auto flagged =
       std::count_if(cases.begin(), cases.end(), [](const auto& c) { return c.quality.flagged(); });
   report.AddFact("Cases", std::to_string(cases.size()));
   report.AddFact("Flagged", std::to_string(flagged));
   report.AddParagraph(
-      "Predicted Dice: the label map steers, as a template, the segmentation of cases whose labels "
-      "are known; the best Dice it reaches there. Agreement: how much other templates agree with "
-      "each other about this image. Neither is a measurement against the truth.");
+      "Support: Dice of the label map with what the network makes of the image from other "
+      "templates, the witnesses; of a label map that the same network made it says only how much "
+      "templates matter. Agreement: the witnesses with each other. Predicted Dice: the label map "
+      "steers, as a template, the segmentation of cases whose labels are known; the best Dice it "
+      "reaches there. None is a measurement against the truth.");
   if (HasTruth(cases)) {
     run::Table table;
     table.caption = "Against the references";
@@ -207,18 +209,19 @@ run::Report QualityReport(const std::vector<AssessedCase>& cases,
   }
   run::Table table;
   table.caption = "The most doubtful first";
-  table.columns = {"case",      "class",   "predicted Dice", "mean reverse Dice",
-                   "agreement", "support", "voxels",         "verdict"};
+  table.columns = {"case",      "class",          "support",
+                   "agreement", "predicted Dice", "mean reverse Dice",
+                   "voxels",    "verdict"};
   if (HasTruth(cases)) table.columns.emplace_back("true Dice");
   for (const AssessedCase* c : order) {
     for (size_t k = 0; k < c->quality.classes.size(); ++k) {
       const ClassQuality& q = c->quality.classes[k];
       std::vector<run::Cell> row = {c->quality.id,
                                     labels[k].name,
+                                    run::Cell(q.support, 3),
+                                    run::Cell(q.agreement, 3),
                                     run::Cell(q.predicted_dice, 3),
                                     run::Cell(q.reverse_mean, 3),
-                                    run::Cell(q.agreement, 3),
-                                    run::Cell(q.support, 3),
                                     q.voxels};
       row.push_back(q.flagged ? run::Cell(run::Verdict::kFail, "look")
                               : run::Cell(run::Verdict::kPass, "fine"));

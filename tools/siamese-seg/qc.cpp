@@ -121,7 +121,8 @@ int RunQc(const QcOptions& options, const cli::Context& context) {
   for (const AssessedCase& c : cases) {
     fmt::print("{}{}:", c.quality.id, c.quality.flagged() ? " LOOK" : "");
     for (size_t k = 0; k < c.quality.classes.size(); ++k) {
-      fmt::print(" {} {:.3f}", plan.labels[k].name, c.quality.classes[k].predicted_dice);
+      fmt::print(" {} support {:.3f}, predicted {:.3f}", plan.labels[k].name,
+                 c.quality.classes[k].support, c.quality.classes[k].predicted_dice);
       if (k < c.truth.size()) fmt::print(" (true {:.3f})", c.truth[k]);
     }
     fmt::print("\n");

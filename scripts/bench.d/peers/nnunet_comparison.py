@@ -16,11 +16,11 @@ def run(*command):
     return subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
-def folder_of(name):
-    """The test cases' files of images or labels, as links in a folder of their own."""
-    folder = scratch / name
-    folder.mkdir(exist_ok=True)
-    for case in tested:
+def folder_of(name, cases, parent):
+    """Files of images or labels, as links in a folder of their own."""
+    folder = scratch / parent / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in cases:
         link = folder / f"{case}.nii.gz"
         if not link.exists():
             link.symlink_to(data / name / link.name)
@@ -28,7 +28,7 @@ def folder_of(name):
 
 
 def add(name, predicted, **more):
-    out = run(program, "evaluate", "--pred", predicted, "--ref", folder_of("labels"), "--json")
+    out = run(program, "evaluate", "--pred", predicted, "--ref", folder_of("labels", tested, "tested"), "--json")
     result = json.loads(out)
     rows.append({"name": f"{name}, Dice", "value": result["foreground_mean"]["Dice"], "unit": "", **more})
 
@@ -38,7 +38,7 @@ def ours(name, *options):
     result = json.loads(run(program, "train", data, "--plan", scratch / "plan.json", "--split", scratch / "split.json", "--config",
                             here.parents[2] / "configs/siamese-seg/quick.toml", "--minutes", minutes, "--validate-every", 0, "--bank", 0,
                             "--threads", 1, "--no-progress", "--json", "--out", out, *options))
-    run(program, "predict", "--model", out, folder_of("images"), "--select", "nearest", "--threads", 1, "--no-progress", "--out", predicted)
+    run(program, "predict", "--model", out, folder_of("images", tested, "tested"), "--select", "nearest", "--threads", 1, "--no-progress", "--out", predicted)
     add(name, predicted, steps=result["steps"], seconds=result["cpu_seconds"], parameters=result["parameters"])
 
 
@@ -52,7 +52,9 @@ def nnunet(name, batch):
 def main():
     # Cases to test are nobody's validation cases: nothing is chosen by them.
     (scratch / "split.json").write_text(json.dumps({"train": chosen["train"], "validation": tested[:1]}))
-    run(program, "plan", data, "-o", scratch / "plan.json")
+    for name in ["images", "labels"]:
+        folder_of(name, chosen["train"], "trained")
+    run(program, "plan", scratch / "trained", "-o", scratch / "plan.json")
     ours("siamese-seg")
     ours("siamese-seg without template", "--attention", "off")
     nnunet("nnU-Net", 0)

@@ -184,6 +184,9 @@ class ContextTest(ProgramTest):
         self.assertEqual(truth[:2], [1, 1])
         self.assertLess(max(truth[2:]), 0.5)
         self.assertTrue(all(0 <= dice <= 1 for dice in predicted), predicted)
+        for case in found["cases"]:
+            for quality in case["classes"].values():
+                self.assertEqual(quality["flagged"], quality["Support"] < 0.7 or quality["PredictedDice"] < 0.5)
         self.assertIn("pearson", found["against_reference"]["PredictedDice"])
         self.assertIn("Quality without a reference", (out / "report.html").read_text())
         self.assertEqual(len((out / "qc.csv").read_text().splitlines()), 1 + 4 * 2)
