@@ -124,6 +124,7 @@ CaseQuality AssessQuality(const TemplateNetwork& network, const TemplateBank& ba
   }
   const auto of_class = [](const std::vector<std::vector<double>>& rows, size_t k) {
     std::vector<double> values;
+    values.reserve(rows.size());
     for (const std::vector<double>& row : rows) values.push_back(row[k]);
     return values;
   };

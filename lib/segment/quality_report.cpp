@@ -169,6 +169,7 @@ run::Report QualityReport(const std::vector<AssessedCase>& cases,
                           const std::vector<LabelName>& labels, int64_t pictures) {
   run::Report report("Quality without a reference", "siamese-seg qc");
   std::vector<const AssessedCase*> order;
+  order.reserve(cases.size());
   for (const AssessedCase& c : cases) order.push_back(&c);
   std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
     return CaseSupport(a->quality) < CaseSupport(b->quality);
@@ -209,25 +210,22 @@ run::Report QualityReport(const std::vector<AssessedCase>& cases,
   }
   run::Table table;
   table.caption = "The most doubtful first";
-  table.columns = {"case",      "class",          "support",
-                   "agreement", "predicted Dice", "mean reverse Dice",
-                   "voxels",    "verdict"};
+  table.columns = {"case", "class", "verdict", "support"};
   if (HasTruth(cases)) table.columns.emplace_back("true Dice");
+  for (const char* column : {"agreement", "predicted Dice", "mean reverse Dice", "voxels"})
+    table.columns.emplace_back(column);
   for (const AssessedCase* c : order) {
     for (size_t k = 0; k < c->quality.classes.size(); ++k) {
       const ClassQuality& q = c->quality.classes[k];
-      std::vector<run::Cell> row = {c->quality.id,
-                                    labels[k].name,
-                                    run::Cell(q.support, 3),
-                                    run::Cell(q.agreement, 3),
-                                    run::Cell(q.predicted_dice, 3),
-                                    run::Cell(q.reverse_mean, 3),
-                                    q.voxels};
-      row.push_back(q.flagged ? run::Cell(run::Verdict::kFail, "look")
-                              : run::Cell(run::Verdict::kPass, "fine"));
-      if (HasTruth(cases)) {
+      std::vector<run::Cell> row = {c->quality.id, labels[k].name,
+                                    q.flagged ? run::Cell(run::Verdict::kFail, "look")
+                                              : run::Cell(run::Verdict::kPass, "fine"),
+                                    run::Cell(q.support, 3)};
+      if (HasTruth(cases))
         row.push_back(k < c->truth.size() ? run::Cell(c->truth[k], 3) : run::Cell(""));
-      }
+      for (const double value : {q.agreement, q.predicted_dice, q.reverse_mean})
+        row.emplace_back(value, 3);
+      row.emplace_back(q.voxels);
       table.rows.push_back(std::move(row));
     }
   }
