@@ -161,14 +161,14 @@ int64_t SmallestQuickLimit(const Problem& problem, const PlaceOptions& options,
   const MemoryOptions memory{options.mode, options.optimizer, options.allocator_rounding};
   const std::vector<int32_t> share = MustShare(problem.graph, options);
   const std::vector<int32_t> pin = ParsePins(problem.graph, problem.cluster, options.pin);
-  int64_t least = LeastLimit(problem);
-  if (options.offload == Offload::kAuto) {
+  const bool offload = options.offload == Offload::kAuto;
+  if (offload) {
     // Two bisections of the same limits may end 2 % apart; the host never makes it larger.
     PlaceOptions on_devices = options;
     on_devices.offload = Offload::kOff;
     works = SmallestQuickLimit(problem, on_devices, context, works);
-    least = LeastOffloadedLimit(problem);
   }
+  const int64_t least = offload ? LeastOffloadedLimit(problem) : LeastLimit(problem);
   return BisectLimit(least, works, kQuickPrecision, [&](int64_t limit) {
     const Problem limited(problem.graph, WithLimit(problem.cluster, limit), memory, share, pin);
     return QuickFits(limited, options, context);

@@ -7,14 +7,12 @@
 #include <sstream>
 
 #include "base/number_format.h"
-#include "base/thread_pool.h"
+#include "call_info.h"
 #include "run/summary.h"
 
 namespace orchard::baechi_place {
 
-int Threads(const cli::Context& context) {
-  return context.common.threads > 0 ? static_cast<int>(context.common.threads) : DefaultThreads();
-}
+int Threads(const cli::Context& context) { return context.common.Threads(); }
 
 place::PdlpHardware PdlpHardware(const cli::Context& context, const place::PlaceOptions& options) {
   place::PdlpHardware hardware{.threads = Threads(context)};
@@ -30,13 +28,7 @@ void InRunDir(const cli::Context& context,
     work(nullptr);
     return;
   }
-  run::RunInfo info;
-  info.program = context.program;
-  info.command = context.command;
-  info.arguments = context.arguments;
-  info.config_toml = context.config_toml;
-  info.threads = Threads(context);
-  run::RunDir directory(*context.common.out, info,
+  run::RunDir directory(*context.common.out, MakeRunInfo(context),
                         run::WhenExisting(context.common.force, context.common.resume));
   directory.Record([&] { return work(&directory); });
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "call_info.h"
 #include "comm/mpi.h"
 #include "cser-train/tensor_commands.h"
 #include "run/experiment_report.h"

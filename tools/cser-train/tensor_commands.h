@@ -15,7 +15,6 @@ namespace orchard::cser_train {
 // train.cpp
 int RunTrain(const sync::SyncTrainOptions& options, const cli::Context& context);
 int RunSimulate(const SimulateOptions& options, const cli::Context& context);
-run::RunInfo MakeRunInfo(const cli::Context& context);
 // What all ranks are given besides the options.
 sync::TrainSetting SettingOf(const cli::Context& context, uint64_t seed);
 // Throws UsageError for a device that is not the CPU.

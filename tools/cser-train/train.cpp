@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/number_format.h"
 #include "base/signals.h"
+#include "call_info.h"
 #include "comm/launch.h"
 #include "comm/mpi.h"
 #include "comm/nccl_communicator.h"
@@ -77,17 +78,6 @@ void ShowPlan(const sync::RunPlan& plan, const cli::Context& context) {
 }
 
 }  // namespace
-
-run::RunInfo MakeRunInfo(const cli::Context& context) {
-  run::RunInfo info;
-  info.program = context.program;
-  info.command = context.command;
-  info.arguments = context.arguments;
-  info.config_toml = context.config_toml;
-  info.device = "cpu";
-  info.threads = context.common.Threads();
-  return info;
-}
 
 void RequireCpu(const cli::Context& context) {
   if (context.common.device == "auto" || context.common.device == "cpu") return;

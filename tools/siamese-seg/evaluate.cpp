@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/logging.h"
+#include "call_info.h"
 #include "run/progress.h"
 #include "run/run_dir.h"
 #include "run/shard.h"
@@ -17,7 +18,6 @@
 #include "segment/evaluate_report.h"
 #include "siamese-seg/commands.h"
 #include "siamese-seg/describe.h"
-#include "siamese-seg/run_info.h"
 
 namespace orchard::siamese_seg {
 namespace {

@@ -7,6 +7,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/logging.h"
+#include "call_info.h"
 #include "io/medical/nifti.h"
 #include "io/png.h"
 #include "run/progress.h"
@@ -16,7 +17,6 @@
 #include "segment/predictor.h"
 #include "segment/quality_report.h"
 #include "siamese-seg/describe.h"
-#include "siamese-seg/run_info.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {

@@ -6,13 +6,13 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "call_info.h"
 #include "comm/mpi.h"
 #include "run/experiment_report.h"
 #include "run/experiment_suite.h"
 #include "run/progress.h"
 #include "run/run_dir.h"
 #include "segment/repro/experiments.h"
-#include "siamese-seg/run_info.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {

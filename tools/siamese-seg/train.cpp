@@ -10,10 +10,10 @@
 #include "base/logging.h"
 #include "base/number_format.h"
 #include "base/signals.h"
+#include "call_info.h"
 #include "comm/launch.h"
 #include "segment/planner.h"
 #include "siamese-seg/device.h"
-#include "siamese-seg/run_info.h"
 #include "siamese-seg/tensor_commands.h"
 
 namespace orchard::siamese_seg {

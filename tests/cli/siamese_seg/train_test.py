@@ -18,7 +18,6 @@ from shipped_scans import SMALL, copy_cases
 PROGRAM = BIN / "siamese-seg"
 SERIES = SOURCE / "data" / "medical" / "mr_dicom"
 CASES = ["hippocampus_001", "hippocampus_003", "hippocampus_004", "hippocampus_006", "hippocampus_008"]
-# Four channels, two stages: seconds.
 SHORT = ["--epochs", "2", "--iterations", "3", "--log-every", "1", "--set", "optim.name=adamw", "--no-progress", "--threads", "2"]
 
 
