@@ -226,6 +226,7 @@ JobOutcome RunJob(const LaunchOptions& options, const std::vector<std::string>& 
   if (stops.load() > 0) kill(child, SIGTERM);
   JobOutcome outcome;
   outcome.exit_code = WaitFor(child);
+  outcome.asked_to_stop = stops.load() > 0;
   outcome.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   for (int r = 0; network && r < ranks; ++r) {
     const LinkBytes now = network->bytes(r);

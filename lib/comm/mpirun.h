@@ -23,6 +23,7 @@ struct LaunchOptions {
   bool frames = false;
   std::optional<std::string> program;
   std::optional<std::filesystem::path> links;
+  int64_t max_lost = 0;
   std::vector<std::string> words;  // what is started; see CommandAfterMark
 
   void Fields(cli::FieldVisitor& f) {
@@ -41,6 +42,10 @@ struct LaunchOptions {
       "up to 64 KiB with one");
     f("program", program, "what to start in place of this program");
     f("links", links, "with --netns: a JSON file for the bytes that each link carried");
+    f("max_lost", max_lost,
+      "ranks that may be killed: train then goes on with one rank fewer from its last checkpoint "
+      "(--save-every), as it does with --resume",
+      cli::Between(0, 249));
     f.Positional("command", words, "after --: the subcommand and its options");
   }
 };
@@ -61,7 +66,8 @@ std::vector<std::string> LinkArguments(int64_t ranks, const std::string& subnet,
                                        const std::string& agent);
 
 struct JobOutcome {
-  int exit_code = 0;  // mpirun's own: that of the first rank that failed
+  int exit_code = 0;  // mpirun's own: that of the first rank that failed, 128 + signal if killed
+  bool asked_to_stop = false;  // by a signal
   double seconds = 0;
   std::vector<LinkBytes> links;  // of ranks, with --netns
 };

@@ -43,12 +43,35 @@ std::vector<std::string> Command(const comm::LaunchOptions& options, const cli::
   return words;
 }
 
+// Runs the job, and again with a rank fewer while ranks are killed and more may be. The exit code
+// tells: what ranks find wrong themselves (options, data, divergence) has codes below 128 and would
+// come again.
+comm::JobOutcome RunToTheEnd(comm::LaunchOptions options, std::vector<std::string> command,
+                             int threads) {
+  for (int64_t lost = 0;; ++lost) {
+    comm::JobOutcome outcome = comm::RunJob(options, command, threads);
+    const bool killed = outcome.exit_code > 128 && !outcome.asked_to_stop;
+    if (!killed || lost == options.max_lost || options.ranks == 1) return outcome;
+    --options.ranks;
+    LogWarning(fmt::format("a rank was killed (exit code {}): going on with {} {} from the last "
+                           "checkpoint",
+                           outcome.exit_code, options.ranks, options.ranks == 1 ? "rank" : "ranks"));
+    std::erase(command, "--force");
+    if (std::find(command.begin(), command.end(), "--resume") == command.end()) {
+      command.emplace_back("--resume");
+    }
+  }
+}
+
 }  // namespace
 
 int RunLaunch(const comm::LaunchOptions& options, const cli::Context& context) {
   if (!options.netns && (options.links || options.delay_ms > 0)) {
     throw UsageError("only links of one's own are measured and delayed",
                      options.links ? "--links" : "--delay-ms", "with --netns RATE");
+  }
+  if (options.max_lost > 0 && (options.program || comm::CommandAfterMark(context.arguments).front() != "train")) {
+    throw UsageError("only train has checkpoints to go on from", "--max-lost");
   }
   // The rank's share, where --threads does not say how many each gets.
   const int threads = context.common.threads > 0
@@ -60,7 +83,7 @@ int RunLaunch(const comm::LaunchOptions& options, const cli::Context& context) {
     fmt::print("\n");
     return 0;
   }
-  const comm::JobOutcome outcome = comm::RunJob(options, command, threads);
+  const comm::JobOutcome outcome = RunToTheEnd(options, command, threads);
   for (size_t r = 0; r < outcome.links.size(); ++r) {
     const comm::LinkBytes& link = outcome.links[r];
     LogInfo(fmt::format("rank {}: {} sent and {} received over its link", r,

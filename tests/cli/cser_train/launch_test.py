@@ -78,6 +78,33 @@ class LaunchTest(ProgramTest):
         self.assert_works(run(PROGRAM, "launch", "-n", "3", "--", *TRAIN, "--epochs", "1", "--out", self.folder / "run"))
         self.assertEqual((self.result("run")["ranks"], self.result("run")["engine"]), (3, "MPI"))
 
+    def rank_of(self, process):
+        with contextlib.suppress(OSError):
+            for variable in pathlib.Path(f"/proc/{process}/environ").read_bytes().split(b"\0"):
+                if variable.startswith(b"OMPI_COMM_WORLD_RANK="):
+                    return int(variable.split(b"=")[1])
+
+    def test_a_rank_that_is_killed_is_done_without(self):
+        out = self.folder / "run"
+        job = subprocess.Popen([PROGRAM, "launch", "-n", "3", "--max-lost", "1", "--", *TRAIN, "--epochs", "200", "--save-every", "100",
+                                "--eval-epochs", "0", "--out", out, "--force"], stderr=subprocess.PIPE, text=True)
+        self.addCleanup(job.kill)
+        self.wait_for(lambda: list(out.glob("checkpoints/step-*/state.json")), "a checkpoint")
+        ranks = {self.rank_of(process): process for process in processes_with(str(out))}
+        os.kill(ranks[1], signal.SIGKILL)
+        messages = job.communicate(timeout=120)[1]
+        self.assertEqual(job.returncode, 0, messages)
+        self.assertIn("a rank was killed (exit code 137): going on with 2 ranks from the last checkpoint", messages)
+        self.assertEqual(self.result("run")["ranks"], 2)
+        first = json.loads((out / "metrics.jsonl").read_text().splitlines()[0])
+        self.assertGreater(self.result("run")["steps"], first["step"])
+
+    def test_what_ranks_find_wrong_themselves_is_not_tried_again(self):
+        wrong = run(PROGRAM, "launch", "-n", "3", "--max-lost", "2", "--", *TRAIN, "--lr", "1e30", "--epochs", "9", "--out", self.folder / "run")
+        self.assertEqual(wrong.returncode, 5, wrong.stderr)
+        self.assertNotIn("going on", wrong.stderr)
+        self.assert_fails(run(PROGRAM, "launch", "--max-lost", "1", "--", "verify"), 2, "--max-lost", "train")
+
     def test_without_a_command_it_says_where_to_write_it(self):
         self.assert_fails(run(PROGRAM, "launch", "-n", "2", "train"), 2, "--")
         self.assert_fails(run(PROGRAM, "launch", "--netns", "fast", "--", "train"), 2, "'fast' is no rate", "--netns")
