@@ -24,11 +24,24 @@ bool IsResource(const std::error_code& code) {
   return code == std::error_code(EDQUOT, std::generic_category());
 }
 
-// LibTorch's out-of-memory error (c10::OutOfMemoryError) by name: this library does not know its
-// type.
+// LibTorch's errors for want of memory: on a GPU by the type's name (c10::OutOfMemoryError), which
+// this library does not know; on the CPU an error of any kind by what its allocator says.
 bool IsTensorMemory(const std::exception& exception) {
-  return std::string_view(typeid(exception).name()).find("OutOfMemoryError") !=
-         std::string_view::npos;
+  const auto has = [](std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+  };
+  return has(typeid(exception).name(), "OutOfMemoryError") ||
+         has(exception.what(), "DefaultCPUAllocator: can't allocate memory");
+}
+
+// "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you
+// tried to allocate 400 bytes. Error code 12 (Cannot allocate memory)"
+std::string TensorMemoryText(std::string_view text) {
+  const size_t begin = text.find("DefaultCPUAllocator: can't");
+  if (begin == std::string_view::npos) return FirstLine(text);
+  const size_t tried = text.find("you tried", begin);
+  if (tried == std::string_view::npos) return "out of memory";
+  return "out of memory: " + FirstLine(text.substr(tried));
 }
 
 }  // namespace
@@ -44,8 +57,8 @@ Failure Describe(std::exception_ptr exception) {
     return {FirstLine(error.what()),
             IsResource(error.code()) ? ExitCode::kResource : ExitCode::kInternal};
   } catch (const std::exception& error) {
-    return {FirstLine(error.what()),
-            IsTensorMemory(error) ? ExitCode::kResource : ExitCode::kInternal};
+    if (IsTensorMemory(error)) return {TensorMemoryText(error.what()), ExitCode::kResource};
+    return {FirstLine(error.what()), ExitCode::kInternal};
   } catch (...) {
     return {"an exception of unknown type", ExitCode::kInternal};
   }

@@ -1,5 +1,7 @@
 #include "comm/simulated.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
@@ -9,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -306,7 +309,16 @@ void RunSimulated(int ranks, const std::function<void(Communicator&)>& body,
     stage.Leave(rank, failure);
   };
   std::vector<std::jthread> threads;
-  for (int rank = 0; rank < ranks; ++rank) threads.emplace_back(perform, rank);
+  try {
+    for (int rank = 0; rank < ranks; ++rank) threads.emplace_back(perform, rank);
+  } catch (const std::system_error& error) {
+    const auto started = static_cast<int>(threads.size());
+    // The ranks that run must not wait for those that never will.
+    for (int rank = started; rank < ranks; ++rank) stage.Leave(rank, "a rank could not start");
+    threads.clear();
+    throw ResourceError(fmt::format("no thread for rank {} of {}: {}", started, ranks, error.what()),
+                        "--ranks", "fewer ranks");
+  }
   threads.clear();  // joins
   if (first) std::rethrow_exception(first);
 }

@@ -123,12 +123,13 @@ struct RunDir::State {
     }
   }
 
-  // A run that ended with a mistake in its options has nothing to lose: the corrected command may
+  // A run that ended with a mistake in its options or data has nothing to lose: the corrected command may
   // take its place without --force.
   bool EndedBeforeItBegan() const {
     if (fs::exists(path / kMetrics) || fs::exists(path / kCheckpoints)) return false;
     const Summary before = ReadSummary(path / kSummary);
-    return before.state == "failed" && before.exit_code == ExitCode::kUsage;
+    return before.state == "failed" &&
+           (before.exit_code == ExitCode::kUsage || before.exit_code == ExitCode::kData);
   }
 
   void TakeOver(Existing existing) {
@@ -193,6 +194,18 @@ RunDir::RunDir(const fs::path& path, RunInfo info, Existing existing)
   } else {
     s.trace.emplace();
   }
+}
+
+std::optional<json> ResultWhenDone(const fs::path& path, const RunInfo& info) {
+  if (!fs::exists(path / kSummary) || !fs::exists(path / kConfig)) return std::nullopt;
+  const Summary summary = ReadSummary(path / kSummary);
+  if (summary.state != "done" || summary.program != info.program ||
+      summary.command != info.command) {
+    return std::nullopt;
+  }
+  RequireSameConfig(path / kConfig, info);
+  std::ifstream file(path / kSummary);
+  return json::parse(file).value("result", json::object());
 }
 
 RunDir::RunDir(RunDir&&) noexcept = default;

@@ -54,6 +54,11 @@ struct RunInfo {
                                         "verbose", "quiet",  "dry_run"};
 };
 
+// What the run in this directory came to, where it is done; nothing where it is not, or is one of
+// another command. Throws UsageError when its configuration was another.
+std::optional<nlohmann::json> ResultWhenDone(const std::filesystem::path& path,
+                                             const RunInfo& info);
+
 class RunDir {
  public:
   // Makes the directory, locks it against a second process, and writes config.toml and a first

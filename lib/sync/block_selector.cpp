@@ -78,7 +78,7 @@ BlockSelector::BlockSelector(const ArenaLayout& layout, const SelectorOptions& o
     throw UsageError(
         fmt::format("a ratio of {:g} is more than half of the {} blocks of {} elements",
                     options.ratio, blocks_, options_.block),
-        "compress.block", "a smaller block");
+        "compress.ratio, compress.block", "a lower ratio, or a smaller block");
   }
 }
 

@@ -106,7 +106,9 @@ std::pair<data::ImageDataset, data::ImageDataset> Open(const SyncDataOptions& o,
       data::ImageDataset train = data::SyntheticShapes(shapes, seed);
       shapes.first = static_cast<uint64_t>(o.synthetic);
       shapes.count = std::max<int64_t>(10, o.synthetic / 5);
-      return {std::move(train), data::SyntheticShapes(shapes, seed)};
+      const int32_t classes = train.classes();
+      return {Limit(std::move(train), o.train_limit, classes),
+              Limit(data::SyntheticShapes(shapes, seed), o.test_limit, classes)};
     }
     case DataKind::kText:
     case DataKind::kImageNet:
@@ -211,6 +213,9 @@ std::unique_ptr<ImageData> OpenImageData(const SyncDataOptions& options, uint64_
   };
   ImageData::Statistics statistics{or_measured(options.mean, measured.mean),
                                    or_measured(options.deviation, measured.deviation)};
+  for (const double d : options.deviation) {
+    if (!(d > 0)) throw UsageError("a deviation must be positive", "data.deviation");
+  }
   for (double& d : statistics.deviation) d = d > 0 ? d : 1;  // a channel of one colour
   return std::make_unique<ImageData>(std::move(train), std::move(test), std::move(statistics));
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,12 +59,14 @@ struct TuneOptions {
 
 struct EvalOptions {
   std::filesystem::path model;
+  std::optional<std::string> module;
   SyncDataOptions data;
   SyncEvaluationOptions eval;
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("model", model,
-                 "directory with model.safetensors and config.json, as a run's final/");
+                 "run that has ended, or a directory with model.safetensors and config.json");
+    f("module", module, "of a network of one's own: its TorchScript file, where that has moved");
     f.Section("data", data);
     f.Section("eval", eval);
   }

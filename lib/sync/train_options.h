@@ -124,7 +124,8 @@ struct SyncEvaluationOptions {
       "batches; or each rank's own, and the mean of their accuracies");
     f("recalibrate_batches", recalibrate_batches, "batches that measure them", cli::AtLeast(1));
     f("test_batch", batch, "images of an evaluation batch", cli::AtLeast(1));
-    f("eval_epochs", eval_epochs, "epochs between evaluations (0: only the last)", cli::AtLeast(0));
+    f("eval_epochs", eval_epochs, "epochs between evaluations (0: only the last)",
+      cli::Between(0, 1e6));
     f("targets", targets, "accuracies for which steps, bytes and seconds are reported",
       cli::Between(0, 1));
   }
@@ -145,7 +146,7 @@ struct SyncRunOptions {
   bool trace = false;
 
   void Fields(cli::FieldVisitor& f) {
-    f("epochs", epochs, "passes over the training data", cli::Positive());
+    f("epochs", epochs, "passes over the training data", cli::Constraint{.lower = 0, .upper = 1e6, .lower_open = true});
     f("max_steps", max_steps, "steps, at most (0: as many as the epochs have)", cli::AtLeast(0));
     f("log_every", log_every,
       "steps between lines of metrics, where ranks also agree on whether to stop", cli::AtLeast(1));

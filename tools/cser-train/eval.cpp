@@ -16,6 +16,8 @@
 namespace orchard::cser_train {
 namespace {
 
+namespace fs = std::filesystem;
+
 // What a stored model says about the network and the data it is for.
 void ReadConfig(const std::filesystem::path& file, sync::SyncModelOptions& model,
                 sync::SyncDataOptions& data) {
@@ -65,11 +67,18 @@ int RunEval(const sync::EvalOptions& options, const cli::Context& context) {
   at::set_num_threads(context.common.Threads());
   sync::SyncModelOptions model;
   sync::SyncDataOptions data_options = options.data;
-  ReadConfig(options.model / "config.json", model, data_options);
+  const fs::path directory =
+      fs::exists(options.model / "final") ? options.model / "final" : options.model;
+  ReadConfig(directory / "config.json", model, data_options);
+  if (options.module) model.arch = *options.module;
+  if (fs::path(model.arch).extension() == ".pt" && !fs::exists(model.arch)) {
+    throw DataError("the network's TorchScript file is not there", model.arch,
+                    "say where it is: --module FILE");
+  }
   const auto seed = static_cast<uint64_t>(context.common.seed);
   const auto data = sync::OpenTrainingData(data_options, seed);
   sync::Replica replica(data->MakeNetwork(model, seed));
-  replica.Load(options.model / "model.safetensors");
+  replica.Load(directory / "model.safetensors");
   ThreadPool pool(1);
   const auto one = comm::OneProcess();
   data_options.batch = 1;  // of training, which evaluation does not look at

@@ -77,6 +77,33 @@ void ShowPlan(const sync::RunPlan& plan, const cli::Context& context) {
   }
 }
 
+run::RunInfo RunInfoOf(const sync::SyncTrainOptions& options, const cli::Context& context,
+                       const sync::Device* device) {
+  run::RunInfo info = MakeRunInfo(context);
+  if (device != nullptr) info.device = "cuda:" + std::to_string(device->index());
+  info.trace = options.run.trace;
+  info.free_keys.emplace_back("ranks");  // another number starts from the averaged model
+  return info;
+}
+
+// --resume of a run that is done has nothing to do: its result again.
+bool WasDone(const sync::SyncTrainOptions& options, const cli::Context& context) {
+  if (!context.common.resume) return false;
+  const auto result =
+      run::ResultWhenDone(*context.common.out, RunInfoOf(options, context, nullptr));
+  if (!result) return false;
+  comm::RunRanks({options.run.ranks}, [&](comm::Communicator& communicator) {
+    if (communicator.rank() > 0) return;
+    if (context.common.json) {
+      fmt::print("{}\n", result->dump());
+    } else {
+      fmt::print("{} was done: {} steps, test accuracy {:.2f} %\n", context.common.out->string(),
+                 result->value("steps", int64_t{0}), 100 * result->value("top1", 0.0));
+    }
+  });
+  return true;
+}
+
 }  // namespace
 
 void RequireCpu(const cli::Context& context) {
@@ -119,11 +146,7 @@ sync::SyncResult TrainInto(const std::filesystem::path& out, const sync::SyncTra
       sync::Train(options, setting, data, communicator, nullptr);
       return;
     }
-    run::RunInfo info = MakeRunInfo(context);
-    if (device != nullptr) info.device = "cuda:" + std::to_string(device->index());
-    info.trace = options.run.trace;
-    info.free_keys.emplace_back("ranks");  // another number starts from the averaged model
-    run::RunDir directory(out, std::move(info),
+    run::RunDir directory(out, RunInfoOf(options, context, device),
                           run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&] {
       result = sync::Train(options, setting, data, communicator, &directory);
@@ -139,6 +162,7 @@ int RunTrain(const sync::SyncTrainOptions& options, const cli::Context& context)
   if (!context.common.dry_run && !context.common.out) {
     throw UsageError("a run directory is needed", "--out", "name one, e.g. --out runs/cser");
   }
+  if (!context.common.dry_run && WasDone(options, context)) return 0;
   const std::unique_ptr<sync::Device> device = DeviceOf(context);
   const auto seed = static_cast<uint64_t>(context.common.seed);
   const auto data = sync::OpenTrainingData(options.data, seed);
