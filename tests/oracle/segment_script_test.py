@@ -107,9 +107,8 @@ def test_the_module_says_what_predict_says(kind, data, tmp_path):
     assert found.shape == (2, 3, *PATCH[::-1])
     np.testing.assert_allclose(found[:1], alone, atol=1e-4)
     assert alone.std() > 1e-3
-    # f32 in both, sums in other orders through a dozen layers: some 1e-6 of logits around 1.
-    print(kind, np.abs(torch.softmax(alone[0], 0).numpy() - expected).max())
-    np.testing.assert_allclose(torch.softmax(alone[0], 0), expected, rtol=0, atol=1e-4)
+    # f32 in both, sums in other orders through a dozen layers: 3e-6 was seen.
+    np.testing.assert_allclose(torch.softmax(alone[0], 0), expected, rtol=0, atol=2e-5)
     for name, buffer in module.named_buffers():
         if "template" in name:
             buffer.zero_()
@@ -136,7 +135,7 @@ def test_a_template_that_fits_is_where_predict_has_it(tmp_path):
     with torch.no_grad():
         logits = module(torch.nn.functional.pad(x, pad))[0]
     i, j, k = (slice(b, b + s) for b, s in zip(before, voxels.shape))
-    np.testing.assert_allclose(torch.softmax(logits[:, k, j, i], 0), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(torch.softmax(logits[:, k, j, i], 0), expected, rtol=0, atol=2e-5)
 
 
 def test_what_cannot_be_written_is_said(data, tmp_path):
