@@ -21,9 +21,10 @@ struct ExportModelOptions {
 
   void Fields(cli::FieldVisitor& f) {
     f.Positional("model", model, "run directory of train or its folder final");
-    f.Positional("output", output, "file to write, .safetensors");
-    f("dtype", dtype, "type of weights and template images in the file");
-    f("templates", templates, "keep this many templates, the best medoids (default: all)",
+    f.Positional("output", output, "file to write: .safetensors, or .pt for TorchScript");
+    f("dtype", dtype, "type of weights and template images in the file; TorchScript is f32");
+    f("templates", templates,
+      "keep this many templates, the best medoids (default: all; of TorchScript the best one)",
       cli::AtLeast(0));
   }
 };

@@ -54,7 +54,10 @@ void AddTensorCommands(cli::Program& program, const TensorRuns& runs) {
       {.name = "export",
        .summary = "writes a trained model with its templates as one file to hand on",
        .example = "siamese-seg export runs/hippocampus hippocampus.safetensors --dtype bf16",
-       .details = "predict --model takes such a file."},
+       .details =
+           "predict --model takes such a file. OUTPUT.pt is a TorchScript module instead, which "
+           "torch.jit.load runs\n"
+           "without Orchard: from a prepared patch to logits, with its templates encoded."},
       runs.export_model);
   program.Add<segment::repro::ReproOptions>(
       {.name = "repro",
