@@ -67,6 +67,25 @@ class BadInputTest(ProgramTest):
         self.assert_fails(self.simulate("--batch", "30"), 2, "20 samples", "batch of 30")
         self.assert_fails(self.simulate("--ranks", "50"), 2, "40 samples, 50 ranks")
 
+    def test_numbers_out_of_range(self):
+        self.write_mnist()
+        self.assert_fails(self.simulate("--epochs", "1e18"), 2, "1e18", "--epochs")
+        self.assert_fails(self.simulate("--deviation=-1"), 2, "data.deviation")
+
+    @unittest.skipIf("asan" in str(BIN), "the sanitizer needs the address space")
+    def test_more_ranks_than_threads_end_with_a_word(self):
+        self.write_mnist(bytes(range(10)) * 200)
+        command = [PROGRAM, "simulate", "--ranks", "2000", "--out", self.folder / "run", "--path", self.folder, "--batch", "1", "--epochs", "1",
+                   "--arch", "mlp:784-32-10", "--block", "32", "--ratio", "4", "--threads", "1", "--no-progress"]
+        # The stacks of 2,000 threads do not fit into this address space.
+        few = run("timeout", "-k", "1", "60", "prlimit", f"--as={6 << 30}", *command)
+        self.assert_fails(few, 7, "no thread for rank", "--ranks")
+
+    def test_a_mistake_leaves_the_directory_free(self):
+        self.write_mnist()
+        self.assert_fails(self.simulate("--arch", "nosuch.pt"), 3, "nosuch.pt")
+        self.assert_works(self.simulate())
+
     def test_a_ratio_that_leaves_no_blocks(self):
         self.write_mnist()
         self.assert_fails(self.simulate("--block", "65536", "--ratio", "64"), 2, "compress.block")

@@ -184,6 +184,18 @@ class TrainTest(ProgramTest):
                 for key in ("bytes_sent", "bytes_received", "ratio", "top1"):
                     self.assertEqual(self.result("whole" + name)[key], self.result("cut" + name)[key])
 
+    def test_a_run_that_is_done_is_not_trained_again(self):
+        self.simulate("run", "--ranks", "2")
+        before = (self.folder / "run" / "summary.json").read_bytes()
+        again = self.simulate("run", "--ranks", "2", "--resume")
+        self.assertIn("run was done: ", again.stdout)
+        self.assertEqual((self.folder / "run" / "summary.json").read_bytes(), before)
+        self.assert_fails(run(*self.command("simulate", "run", "--ranks", "2", "--epochs", "3", "--resume")), 2, "epochs")
+        # Two names of one model.
+        evaluations = [self.assert_works(run(PROGRAM, "eval", folder, "--kind", "synthetic", "--synthetic", "400", "--json")).stdout
+                       for folder in (self.folder / "run", self.folder / "run" / "final")]
+        self.assertEqual(*evaluations)
+
     def test_mpi_ranks_stop_together(self):
         if shutil.which("mpirun") is None:
             self.skipTest("there is no mpirun")
