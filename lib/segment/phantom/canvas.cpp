@@ -15,7 +15,7 @@ double Factor(data::RandomStream& random) { return 0.8 + 0.45 * random.Uniform()
 Canvas::Canvas(const volume::Size3& size, const volume::Spacing3& spacing, const PhantomLook& look,
                uint64_t seed, uint64_t subject, data::RandomStream& random)
     : image(SmoothNoise(size, spacing, static_cast<double>(size[0]) * spacing[0] / 8, kTexture,
-                        random)),
+                        size[2] == 1 ? Edges::kStrong : Edges::kEven, random)),
       labels(image.size()),
       size_(size),
       spacing_(spacing),

@@ -9,14 +9,34 @@ namespace {
 using volume::Size3;
 using volume::Spacing3;
 
+// What values of deviation 1 have at each place of a line after this filter with continued edges,
+// which count their last value more than once.
+std::vector<double> Deviations(int64_t length, const std::vector<double>& weight) {
+  const int64_t reach = std::ssize(weight) / 2;
+  std::vector<double> deviations;
+  for (int64_t i = 0; i < length; ++i) {
+    std::vector<double> of(static_cast<size_t>(length));
+    for (int64_t d = -reach; d <= reach; ++d)
+      of[static_cast<size_t>(std::clamp<int64_t>(i + d, 0, length - 1))] +=
+          weight[static_cast<size_t>(d + reach)];
+    double squares = 0;
+    for (const double w : of) squares += w * w;
+    deviations.push_back(std::sqrt(squares));
+  }
+  return deviations;
+}
+
 // One axis of a Gaussian filter of `sigma` voxels, edges continued.
-void Smooth(std::vector<double>& values, const Size3& size, size_t axis, double sigma) {
+void Smooth(std::vector<double>& values, const Size3& size, size_t axis, double sigma,
+            Edges edges) {
   const auto reach = static_cast<int64_t>(std::ceil(3 * sigma));
   std::vector<double> weight;
   for (int64_t d = -reach; d <= reach; ++d) {
     const double x = static_cast<double>(d) / sigma;
     weight.push_back(std::exp(-0.5 * x * x));
   }
+  const std::vector<double> part =
+      edges == Edges::kEven ? Deviations(size[axis], weight) : std::vector<double>();
   int64_t step = 1;
   for (size_t a = 0; a < axis; ++a) step *= size[a];
   const int64_t length = size[axis], lines = volume::Voxels(size) / length;
@@ -29,7 +49,7 @@ void Smooth(std::vector<double>& values, const Size3& size, size_t axis, double 
         const int64_t from = std::clamp<int64_t>(i + d, 0, length - 1);
         sum += weight[static_cast<size_t>(d + reach)] * line[from * step];
       }
-      row[static_cast<size_t>(i)] = sum;
+      row[static_cast<size_t>(i)] = part.empty() ? sum : sum / part[static_cast<size_t>(i)];
     }
     for (int64_t i = 0; i < length; ++i) line[i * step] = row[static_cast<size_t>(i)];
   }
@@ -48,11 +68,11 @@ void Standardise(std::vector<double>& values, double deviation) {
 }
 
 std::vector<double> SmoothNoise(const Size3& size, const Spacing3& spacing, double sigma,
-                                double deviation, data::RandomStream& random) {
+                                double deviation, Edges edges, data::RandomStream& random) {
   std::vector<double> values(static_cast<size_t>(volume::Voxels(size)));
   for (double& v : values) v = random.Normal();
   for (size_t a = 0; a < 3; ++a) {
-    if (size[a] > 1) Smooth(values, size, a, sigma / spacing[a]);
+    if (size[a] > 1) Smooth(values, size, a, sigma / spacing[a], edges);
   }
   Standardise(values, deviation);
   return values;

@@ -48,7 +48,7 @@ Warp::Warp(const Size3& size, const volume::Spacing3& spacing, uint64_t seed, ui
   const double side = static_cast<double>(size[0]) * spacing[0];
   for (size_t a = 0; a < 3; ++a) {
     move_[a].resize(static_cast<size_t>(volume::Voxels(size)));
-    if (size[a] > 1) move_[a] = SmoothNoise(size, spacing, side / 10, 1, random);
+    if (size[a] > 1) move_[a] = SmoothNoise(size, spacing, side / 10, 1, Edges::kEven, random);
   }
   double most = 0;
   for (size_t v = 0; v < move_[0].size(); ++v) most = std::max(most, io::Norm((*this)(v)));
