@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
@@ -24,6 +25,7 @@ using segment::PhantomKind;
 using segment::PhantomOptions;
 
 constexpr int64_t kMostOfVolumes = 512;
+constexpr const char* kImageNames[] = {"episode_", "organ_", "heart_", "abdomen_"};
 
 // A phantom's voxels; turned by three random angles where they lie obliquely.
 io::Grid GridOf(const segment::Phantom& phantom, bool oblique, uint64_t seed, uint64_t subject) {
@@ -42,15 +44,19 @@ io::Grid GridOf(const segment::Phantom& phantom, bool oblique, uint64_t seed, ui
   return {phantom.size, io::Affine::FromColumns(columns[0], columns[1], columns[2], {0, 0, 0})};
 }
 
-// Values in `type`, rounded where that is a whole number's.
+// Values in `type`, where that is a whole number's rounded and cut to its range.
 template <class T>
 void Write(const fs::path& file, const io::Grid& grid, const std::vector<T>& values,
            io::DType type) {
   io::Volume volume = io::MakeVolume(grid, type);
   io::VisitNumber(type, [&]<class Stored>(Stored) {
     std::transform(values.begin(), values.end(), volume.Elements<Stored>().begin(), [](T value) {
-      if constexpr (std::is_integral_v<Stored> && std::is_floating_point_v<T>)
-        return static_cast<Stored>(std::lround(value));
+      if constexpr (std::is_integral_v<Stored> && std::is_floating_point_v<T>) {
+        using Limits = std::numeric_limits<Stored>;
+        const double whole = std::round(static_cast<double>(value));
+        return static_cast<Stored>(std::clamp(whole, static_cast<double>(Limits::min()),
+                                              static_cast<double>(Limits::max())));
+      }
       return static_cast<Stored>(value);
     });
   });
@@ -65,6 +71,8 @@ struct Description {
   std::string modality;
   std::vector<std::string> labels;
   double noise = 0;  // unless told
+
+  std::string Id(int64_t n) const { return fmt::format("{}_{:04d}", image, n); }
 };
 
 Description Describe(const PhantomOptions& options) {
@@ -116,6 +124,37 @@ void Check(const PhantomOptions& options) {
     throw UsageError("the values of a CT are fixed", options.gain ? "--gain" : "--gamma");
 }
 
+// `families` of the images, if they have any.
+std::string DatasetJson(const Description& kind, const std::vector<int64_t>& families) {
+  nlohmann::ordered_json labels = {{"0", "background"}};
+  for (size_t l = 0; l < kind.labels.size(); ++l) labels[std::to_string(l + 1)] = kind.labels[l];
+  nlohmann::ordered_json json = {
+      {"name", kind.name}, {"modality", {{"0", kind.modality}}}, {"labels", labels}};
+  for (size_t n = 0; n < families.size(); ++n)
+    json["families"][kind.Id(static_cast<int64_t>(n))] = families[n];
+  return json.dump(1);
+}
+
+// The folders of images and labels, without what an earlier call left there.
+void MakeFolders(const fs::path& out) {
+  try {
+    fs::remove(out / "dataset.json");
+    for (const char* part : {"images", "labels"}) {
+      fs::create_directories(out / part);
+      for (const auto& entry : fs::directory_iterator(out / part)) {
+        const std::string name = entry.path().filename().string();
+        const auto ours = [&](const char* image) {
+          return name.starts_with(image) && name.ends_with(".nii.gz");
+        };
+        if (std::any_of(std::begin(kImageNames), std::end(kImageNames), ours))
+          fs::remove(entry.path());
+      }
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw ResourceError("cannot make the folder: " + error.code().message(), out.string());
+  }
+}
+
 int RunPhantom(const PhantomOptions& options, const cli::Context& context) {
   if (!context.common.out) throw UsageError("a folder for the data set is needed", "--out");
   Check(options);
@@ -124,17 +163,14 @@ int RunPhantom(const PhantomOptions& options, const cli::Context& context) {
     throw UsageError("there is a data set", out.string(), "--force replaces it");
   if (context.common.dry_run) return 0;
   const Description kind = Describe(options);
-  const bool ct = kind.modality == "CT";
+  const bool ct = kind.modality == "CT", population = options.kind == PhantomKind::kPopulation;
   const auto seed = static_cast<uint64_t>(context.common.seed);
   const segment::PhantomLook look{.noise = options.noise >= 0 ? options.noise : kind.noise,
                                   .warp = options.warp,
                                   .gain = options.gain,
                                   .gamma = options.gamma};
-  std::error_code error;
-  for (const char* part : {"images", "labels"}) fs::create_directories(out / part, error);
-  if (error) throw ResourceError("cannot make the folder: " + error.message(), out.string());
-  const auto id = [&](int64_t n) { return fmt::format("{}_{:04d}", kind.image, n); };
-  std::vector<int64_t> family(static_cast<size_t>(options.n));
+  MakeFolders(out);
+  std::vector<int64_t> families(population ? static_cast<size_t>(options.n) : 0);
   run::Progress progress("phantom", options.n, "images",
                          {.enabled = !context.common.no_progress && !context.common.quiet});
   ThreadPool pool(context.common.Threads());
@@ -142,23 +178,14 @@ int RunPhantom(const PhantomOptions& options, const cli::Context& context) {
     const auto subject = static_cast<uint64_t>(n);
     const segment::Phantom phantom = Make(options, look, seed, subject);
     const io::Grid grid = GridOf(phantom, options.oblique, seed, subject);
-    const std::string file = id(n) + ".nii.gz";
+    const std::string file = kind.Id(n) + ".nii.gz";
     Write(out / "images" / file, grid, phantom.image, ct ? io::DType::kI16 : io::DType::kF32);
     Write(out / "labels" / file, grid, phantom.labels, io::DType::kU8);
-    family[static_cast<size_t>(n)] = phantom.family;
+    if (population) families[static_cast<size_t>(n)] = phantom.family;
     progress.Advance();
   });
   progress.Finish();
-  nlohmann::ordered_json labels = {{"0", "background"}};
-  for (size_t l = 0; l < kind.labels.size(); ++l) labels[std::to_string(l + 1)] = kind.labels[l];
-  nlohmann::ordered_json json = {
-      {"name", kind.name}, {"modality", {{"0", kind.modality}}}, {"labels", labels}};
-  if (options.kind == PhantomKind::kPopulation) {
-    json["families"] = nlohmann::ordered_json::object();
-    for (int64_t n = 0; n < options.n; ++n)
-      json["families"][id(n)] = family[static_cast<size_t>(n)];
-  }
-  WriteFileAtomically(out / "dataset.json", json.dump(1) + "\n");
+  WriteFileAtomically(out / "dataset.json", DatasetJson(kind, families) + "\n");
   if (context.common.json) {
     fmt::print("{}\n", nlohmann::json({{"output", out.string()}, {"images", options.n}}).dump());
   } else {

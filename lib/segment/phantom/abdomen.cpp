@@ -1,6 +1,5 @@
-#include <algorithm>
 #include <cmath>
-#include <numbers>
+#include <utility>
 
 #include "segment/phantom/canvas.h"
 #include "segment/phantom/rotation.h"

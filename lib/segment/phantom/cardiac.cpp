@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "segment/phantom/canvas.h"
 #include "segment/phantom/shapes.h"
@@ -19,17 +18,17 @@ double Between(double low, double high, RandomStream& random) {
   return low + (high - low) * random.Uniform();
 }
 
-// Lengths in mm, at the base.
+// Lengths in mm, those in the slice at the base.
 struct Heart {
   double x = 0, y = 0;                       // of the left ventricle's axis
-  double cavity = 0, wall = 0;               // radius of the left ventricle, thickness of its wall
+  double cavity = 0, wall = 0;               // the left ventricle's radius and thickness
   double cosine = 1, sine = 0;               // direction from the left to the right ventricle
-  double right = 0;                          // where the right ventricle's centre lies that way
-  double right_along = 0, right_across = 0;  // its half axes
-  double base = 0, length = 0;  // the axis: k of the valve plane, from there to the apex
-  double right_from = 0;        // mm below the base where the right ventricle begins
+  double right = 0;                          // how far that way the right ventricle's centre is
+  double right_along = 0, right_across = 0;  // its half axes that way and across
+  double base = 0, length = 0;               // height of the base; from there to the apex
+  double right_from = 0;                     // how far below the base the right ventricle begins
 
-  // Of a point `depth` mm below the base: what radii shrink by.
+  // What radii shrink by at the height of a point.
   double Shrink(const io::Vec3& p) const {
     const double z = std::clamp((base - p[2]) / length, 0.0, 1.0);
     return std::sqrt(1 - z * z);
@@ -37,7 +36,7 @@ struct Heart {
   double InCavity(const io::Vec3& p) const {
     return Shrink(p) * cavity - std::hypot(p[0] - x, p[1] - y);
   }
-  // With the cavity. The wall is never thinner than lets voxels enclose the cavity.
+  // With the cavity. The wall is thick enough everywhere for voxels to enclose the cavity.
   double InWall(const io::Vec3& p) const {
     return InCavity(p) + std::max(Shrink(p) * wall, 1.5 * kSpacing[0]);
   }

@@ -1,6 +1,7 @@
 #include <array>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "segment/phantom/canvas.h"
 #include "segment/phantom/rotation.h"

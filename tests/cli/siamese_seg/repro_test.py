@@ -101,12 +101,22 @@ class ReproTest(ProgramTest):
                 short = ["--epochs", "1", "--iterations", "2", "--threads", "1", "--no-progress"]
                 self.assert_works(run(PROGRAM, "train", data, *short, "--out", self.dir / (kind + "-run"), timeout=300))
 
+    def test_a_forced_phantom_leaves_nothing_of_the_former(self):
+        self.assert_works(self.phantom("x", "population", "--n", "3", "--size", "16"))
+        self.assert_works(self.phantom("x", "cardiac", "--n", "2", "--size", "16", "--force"))
+        self.assertEqual(sorted(f.name for f in (self.dir / "x" / "images").iterdir()), ["heart_0000.nii.gz", "heart_0001.nii.gz"])
+
     def test_a_ct_keeps_its_values_and_volumes_are_no_slices(self):
         self.assert_fails(self.phantom("x", "abdomen", "--gain"), 2, "--gain")
         self.assert_fails(self.phantom("x", "abdomen", "--gamma"), 2, "--gamma")
         self.assert_fails(self.phantom("x", "cardiac", "--dims", "2"), 2, "--dims")
         self.assert_fails(self.phantom("x", "episodes", "--dims", "3", "--size", "1000"), 2, "--size")
         self.assert_works(self.phantom("thick", "abdomen", "--n", "1", "--size", "32", "--voxels", "thick"))
+        self.assert_works(self.phantom("loud", "abdomen", "--n", "1", "--size", "16", "--noise", "1e6"))
+        loud = gzip.decompress((self.dir / "loud" / "images" / "abdomen_0000.nii.gz").read_bytes())
+        values = struct.unpack_from("<2000h", loud, 352)
+        self.assertEqual((min(values), max(values)), (-32768, 32767))
+        self.assertGreater(values.count(32767), 900)
         image = gzip.decompress((self.dir / "thick" / "images" / "abdomen_0000.nii.gz").read_bytes())
         self.assertEqual([round(s, 4) for s in struct.unpack_from("<3f", image, 80)], [0.8, 0.8, 3])
         self.assertEqual(struct.unpack_from("<h", image, 70), (4,))  # signed 16-bit numbers
