@@ -36,10 +36,10 @@ Phantom MakeEpisode(int64_t side, uint64_t seed, uint64_t subject, const Phantom
   const double s = canvas.side();
   const std::array<int64_t, 4> cell = ShuffledCells<4>(random);
   for (int64_t shape = 0; shape < kEpisodeShapes; ++shape) {
-    const int64_t at = cell[static_cast<size_t>(shape)];
+    const int64_t at = cell[static_cast<size_t>(shape)], row = at / 2;
     const double jitter_x = Jitter(random), jitter_y = Jitter(random);
     const double cx = s * (0.25 + 0.5 * static_cast<double>(at % 2) + jitter_x);
-    const double cy = s * (0.25 + 0.5 * static_cast<double>(at / 2) + jitter_y);
+    const double cy = s * (0.25 + 0.5 * static_cast<double>(row) + jitter_y);
     const double angle = 2 * pi * random.Uniform(), scale = 0.85 + 0.3 * random.Uniform();
     const double bright = 0.9 + 0.2 * random.Uniform();
     const double c = std::cos(angle), n = std::sin(angle);

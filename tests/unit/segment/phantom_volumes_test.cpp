@@ -49,7 +49,8 @@ TEST(Solids, HaveTheVolumeAskedFor) {
       io::Vec3 centre{};
       for (double& c : centre) c = 28 + random.Uniform();
       for (int v = 0; v < 56 * 56 * 56; ++v) {
-        const io::Vec3 p = {v % 56 + 0.5, v / 56 % 56 + 0.5, v / 56 / 56 + 0.5};
+        const int i = v % 56, j = v / 56 % 56, k = v / 56 / 56;
+        const io::Vec3 p = {i + 0.5, j + 0.5, k + 0.5};
         sum += InSolid(solid, turn(io::Minus(p, centre)), kVolume) > 0 ? 1 : 0;
       }
     }
