@@ -1,16 +1,20 @@
 // siamese-seg phantom: made-up data sets with known truth.
-#include "segment/phantom.h"
+#include "segment/phantom/phantom.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "data/random_stream.h"
 #include "io/medical/nifti.h"
-#include "segment/phantom_options.h"
+#include "run/progress.h"
 #include "siamese-seg/commands.h"
 
 namespace orchard::siamese_seg {
@@ -20,11 +24,15 @@ namespace fs = std::filesystem;
 using segment::PhantomKind;
 using segment::PhantomOptions;
 
-// Slices of 1 x 1 x 5 mm; turned by three random angles where they lie obliquely.
-io::Grid GridOf(const PhantomOptions& options, uint64_t seed, uint64_t subject) {
-  io::Vec3 columns[3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 5}};
+constexpr int64_t kMostOfVolumes = 512;
+constexpr const char* kImageNames[] = {"episode_", "organ_", "heart_", "abdomen_"};
+
+// A phantom's voxels; turned by three random angles where they lie obliquely.
+io::Grid GridOf(const segment::Phantom& phantom, bool oblique, uint64_t seed, uint64_t subject) {
+  io::Vec3 columns[3] = {
+      {phantom.spacing[0], 0, 0}, {0, phantom.spacing[1], 0}, {0, 0, phantom.spacing[2]}};
   data::RandomStream random(seed, "phantom grid", subject);
-  for (size_t axis = 0; axis < 3 && options.oblique; ++axis) {
+  for (size_t axis = 0; axis < 3 && oblique; ++axis) {
     const double angle = 0.6 * (2 * random.Uniform() - 1);
     const size_t a = (axis + 1) % 3, b = (axis + 2) % 3;
     for (io::Vec3& c : columns) {
@@ -33,56 +41,151 @@ io::Grid GridOf(const PhantomOptions& options, uint64_t seed, uint64_t subject) 
       c[b] = std::sin(angle) * x + std::cos(angle) * y;
     }
   }
-  io::Grid grid;
-  grid.size = {options.size, options.size, 1};
-  grid.affine = io::Affine::FromColumns(columns[0], columns[1], columns[2], {0, 0, 0});
-  return grid;
+  return {phantom.size, io::Affine::FromColumns(columns[0], columns[1], columns[2], {0, 0, 0})};
 }
 
+// Values in `type`, where that is a whole number's rounded and cut to its range.
 template <class T>
 void Write(const fs::path& file, const io::Grid& grid, const std::vector<T>& values,
            io::DType type) {
   io::Volume volume = io::MakeVolume(grid, type);
-  std::copy(values.begin(), values.end(), volume.Elements<T>().begin());
+  io::VisitNumber(type, [&]<class Stored>(Stored) {
+    std::transform(values.begin(), values.end(), volume.Elements<Stored>().begin(), [](T value) {
+      if constexpr (std::is_integral_v<Stored> && std::is_floating_point_v<T>) {
+        using Limits = std::numeric_limits<Stored>;
+        const double whole = std::round(static_cast<double>(value));
+        return static_cast<Stored>(std::clamp(whole, static_cast<double>(Limits::min()),
+                                              static_cast<double>(Limits::max())));
+      }
+      return static_cast<Stored>(value);
+    });
+  });
   io::NiftiWriteOptions write;
   if (type == io::DType::kU8) write.intent_code = io::kNiftiIntentLabel;
   io::WriteNifti(file, volume, write);
 }
 
+// What a data set of a kind is called and holds.
+struct Description {
+  std::string name, image;  // of the data set, of one image
+  std::string modality;
+  std::vector<std::string> labels;
+  double noise = 0;  // unless told
+
+  std::string Id(int64_t n) const { return fmt::format("{}_{:04d}", image, n); }
+};
+
+Description Describe(const PhantomOptions& options) {
+  const bool solid = options.dims == 3;
+  switch (options.kind) {
+    case PhantomKind::kEpisodes:
+      return {"episodes", "episode", "image",
+              solid ? std::vector<std::string>{"ball", "shell", "rod", "plate"}
+                    : std::vector<std::string>{"disc", "ring", "bar", "L"},
+              0.3};
+    case PhantomKind::kPopulation:
+      return {"population", "organ", "image", {"rim", "core"}, 0.5};
+    case PhantomKind::kCardiac:
+      return {"cardiac", "heart", "MRI", {"RV", "myocardium", "LV"}, 0.1};
+    default:
+      return {"abdomen",
+              "abdomen",
+              "CT",
+              {"liver", "spleen", "right kidney", "left kidney", "aorta"},
+              15};
+  }
+}
+
+segment::Phantom Make(const PhantomOptions& options, const segment::PhantomLook& look,
+                      uint64_t seed, uint64_t subject) {
+  const bool solid = options.dims == 3;
+  switch (options.kind) {
+    case PhantomKind::kEpisodes:
+      return solid ? segment::MakeEpisode3d(options.size, seed, subject, look)
+                   : segment::MakeEpisode(options.size, seed, subject, look);
+    case PhantomKind::kPopulation:
+      return solid ? segment::MakeOrgan3d(options.size, seed, subject, options.wedge, look)
+                   : segment::MakeOrgan(options.size, seed, subject, options.wedge, look);
+    case PhantomKind::kCardiac:
+      return segment::MakeHeart(options.size, seed, subject, look);
+    default:
+      return segment::MakeAbdomen(options.size, seed, subject, options.voxels, look);
+  }
+}
+
+void Check(const PhantomOptions& options) {
+  const bool ct = options.kind == PhantomKind::kAbdomen;
+  const bool volumes = ct || options.kind == PhantomKind::kCardiac;
+  if (volumes && options.dims == 2) throw UsageError("hearts and abdomens are volumes", "--dims");
+  if ((volumes || options.dims == 3) && options.size > kMostOfVolumes)
+    throw UsageError(fmt::format("at most {} voxels of a side in volumes", kMostOfVolumes),
+                     "--size");
+  if (ct && (options.gain || options.gamma))
+    throw UsageError("the values of a CT are fixed", options.gain ? "--gain" : "--gamma");
+}
+
+// `families` of the images, if they have any.
+std::string DatasetJson(const Description& kind, const std::vector<int64_t>& families) {
+  nlohmann::ordered_json labels = {{"0", "background"}};
+  for (size_t l = 0; l < kind.labels.size(); ++l) labels[std::to_string(l + 1)] = kind.labels[l];
+  nlohmann::ordered_json json = {
+      {"name", kind.name}, {"modality", {{"0", kind.modality}}}, {"labels", labels}};
+  for (size_t n = 0; n < families.size(); ++n)
+    json["families"][kind.Id(static_cast<int64_t>(n))] = families[n];
+  return json.dump(1);
+}
+
+// The folders of images and labels, without what an earlier call left there.
+void MakeFolders(const fs::path& out) {
+  try {
+    fs::remove(out / "dataset.json");
+    for (const char* part : {"images", "labels"}) {
+      fs::create_directories(out / part);
+      for (const auto& entry : fs::directory_iterator(out / part)) {
+        const std::string name = entry.path().filename().string();
+        const auto ours = [&](const char* image) {
+          return name.starts_with(image) && name.ends_with(".nii.gz");
+        };
+        if (std::any_of(std::begin(kImageNames), std::end(kImageNames), ours))
+          fs::remove(entry.path());
+      }
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw ResourceError("cannot make the folder: " + error.code().message(), out.string());
+  }
+}
+
 int RunPhantom(const PhantomOptions& options, const cli::Context& context) {
   if (!context.common.out) throw UsageError("a folder for the data set is needed", "--out");
+  Check(options);
   const fs::path& out = *context.common.out;
   if (fs::exists(out / "dataset.json") && !context.common.force)
     throw UsageError("there is a data set", out.string(), "--force replaces it");
   if (context.common.dry_run) return 0;
-  const bool episodes = options.kind == PhantomKind::kEpisodes;
+  const Description kind = Describe(options);
+  const bool ct = kind.modality == "CT", population = options.kind == PhantomKind::kPopulation;
   const auto seed = static_cast<uint64_t>(context.common.seed);
-  const double noise = options.noise >= 0 ? options.noise : episodes ? 0.3 : 0.5;
-  nlohmann::ordered_json families = nlohmann::ordered_json::object();
-  std::error_code error;
-  for (const char* part : {"images", "labels"}) fs::create_directories(out / part, error);
-  if (error) throw ResourceError("cannot make the folder: " + error.message(), out.string());
-  for (int64_t n = 0; n < options.n; ++n) {
+  const segment::PhantomLook look{.noise = options.noise >= 0 ? options.noise : kind.noise,
+                                  .warp = options.warp,
+                                  .gain = options.gain,
+                                  .gamma = options.gamma};
+  MakeFolders(out);
+  std::vector<int64_t> families(population ? static_cast<size_t>(options.n) : 0);
+  run::Progress progress("phantom", options.n, "images",
+                         {.enabled = !context.common.no_progress && !context.common.quiet});
+  ThreadPool pool(context.common.Threads());
+  pool.ForEach(options.n, [&](int64_t n) {
     const auto subject = static_cast<uint64_t>(n);
-    const segment::Phantom phantom =
-        episodes ? segment::MakeEpisode(options.size, seed, subject, noise)
-                 : segment::MakeOrgan(options.size, seed, subject, options.wedge, noise);
-    const std::string id = fmt::format("{}_{:04d}", episodes ? "episode" : "organ", n);
-    const io::Grid grid = GridOf(options, seed, subject);
-    Write(out / "images" / (id + ".nii.gz"), grid, phantom.image, io::DType::kF32);
-    Write(out / "labels" / (id + ".nii.gz"), grid, phantom.labels, io::DType::kU8);
-    if (!episodes) families[id] = phantom.family;
-  }
-  nlohmann::ordered_json labels = {{"0", "background"}};
-  const std::vector<std::string> names = episodes
-                                             ? std::vector<std::string>{"disc", "ring", "bar", "L"}
-                                             : std::vector<std::string>{"rim", "core"};
-  for (size_t l = 0; l < names.size(); ++l) labels[std::to_string(l + 1)] = names[l];
-  nlohmann::ordered_json json = {{"name", episodes ? "episodes" : "population"},
-                                 {"modality", {{"0", "image"}}},
-                                 {"labels", labels}};
-  if (!episodes) json["families"] = families;
-  WriteFileAtomically(out / "dataset.json", json.dump(1) + "\n");
+    const segment::Phantom phantom = Make(options, look, seed, subject);
+    const io::Grid grid = GridOf(phantom, options.oblique, seed, subject);
+    const std::string file = kind.Id(n) + ".nii.gz";
+    Write(out / "images" / file, grid, phantom.image, ct ? io::DType::kI16 : io::DType::kF32);
+    Write(out / "labels" / file, grid, phantom.labels, io::DType::kU8);
+    if (population) families[static_cast<size_t>(n)] = phantom.family;
+    progress.Advance();
+  });
+  progress.Finish();
+  WriteFileAtomically(out / "dataset.json", DatasetJson(kind, families) + "\n");
   if (context.common.json) {
     fmt::print("{}\n", nlohmann::json({{"output", out.string()}, {"images", options.n}}).dump());
   } else {
@@ -96,10 +199,10 @@ int RunPhantom(const PhantomOptions& options, const cli::Context& context) {
 void AddPhantom(cli::Program& program) {
   program.Add<PhantomOptions>(
       {.name = "phantom",
-       .summary = "makes a data set of slices whose truth is known",
+       .summary = "makes a data set of images whose truth is known",
        .example = "siamese-seg phantom population --n 64 --size 96 --out runs/population",
        .details = "Images and labels in the layout that plan and train read. Equal seeds make "
-                  "equal files."},
+                  "equal files, however many images and threads."},
       RunPhantom);
 }
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "segment/phantom.h"
+#include "segment/phantom/phantom.h"
 #include "segment/predictor.h"
 #include "segment/repro/experiments.h"
 #include "segment/repro/slices.h"

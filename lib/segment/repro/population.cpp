@@ -6,7 +6,7 @@
 #include <cmath>
 #include <functional>
 
-#include "segment/phantom.h"
+#include "segment/phantom/phantom.h"
 #include "segment/predictor.h"
 #include "segment/repro/experiments.h"
 #include "segment/repro/slices.h"

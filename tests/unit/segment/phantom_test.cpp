@@ -1,4 +1,4 @@
-#include "segment/phantom.h"
+#include "segment/phantom/phantom.h"
 
 #include <gtest/gtest.h>
 
@@ -55,10 +55,10 @@ TEST(Phantoms, DependOnSeedAndSubjectAlone) {
 // Mean Dice of the organ's outline between subjects, each moved to the middle by its own box.
 double Overlap(const Phantom& a, const Phantom& b) {
   const auto box = [](const Phantom& p) {
-    std::array<int64_t, 4> edges = {p.side, p.side, 0, 0};
-    for (int64_t j = 0; j < p.side; ++j) {
-      for (int64_t i = 0; i < p.side; ++i) {
-        if (p.labels[static_cast<size_t>(j * p.side + i)] == 0) continue;
+    std::array<int64_t, 4> edges = {p.size[0], p.size[0], 0, 0};
+    for (int64_t j = 0; j < p.size[0]; ++j) {
+      for (int64_t i = 0; i < p.size[0]; ++i) {
+        if (p.labels[static_cast<size_t>(j * p.size[0] + i)] == 0) continue;
         edges = {std::min(edges[0], i), std::min(edges[1], j), std::max(edges[2], i),
                  std::max(edges[3], j)};
       }
@@ -71,7 +71,7 @@ double Overlap(const Phantom& a, const Phantom& b) {
     for (int64_t i = 0; i < 40; ++i) {
       const auto at = [&](const Phantom& p, const std::array<int64_t, 4>& e) {
         const int64_t x = e[0] + i * (e[2] - e[0] + 1) / 40, y = e[1] + j * (e[3] - e[1] + 1) / 40;
-        return p.labels[static_cast<size_t>(y * p.side + x)] != 0;
+        return p.labels[static_cast<size_t>(y * p.size[0] + x)] != 0;
       };
       const bool ia = at(a, ea), ib = at(b, eb);
       both += ia && ib ? 2 : 0;
@@ -96,12 +96,12 @@ TEST(Organ, HasNoBorderInTheWedge) {
   double inside = 0, outside = 0, seen_inside = 0, seen_outside = 0;
   double counts[4] = {};
   for (uint64_t s = 0; s < 12; ++s) {
-    const Phantom p = MakeOrgan(96, 5, s, true, 0);
-    for (int64_t j = 2; j < p.side - 2; ++j) {
-      for (int64_t i = 2; i < p.side - 2; ++i) {
-        const auto v = static_cast<size_t>(j * p.side + i);
+    const Phantom p = MakeOrgan(96, 5, s, true, {.noise = 0});
+    for (int64_t j = 2; j < p.size[0] - 2; ++j) {
+      for (int64_t i = 2; i < p.size[0] - 2; ++i) {
+        const auto v = static_cast<size_t>(j * p.size[0] + i);
         const auto n = [&](int64_t dx, int64_t dy) {
-          return p.labels[static_cast<size_t>((j + dy) * p.side + i + dx)];
+          return p.labels[static_cast<size_t>((j + dy) * p.size[0] + i + dx)];
         };
         const bool next_to_air = n(2, 0) == 0 || n(-2, 0) == 0 || n(0, 2) == 0 || n(0, -2) == 0;
         const bool next_to_rim = n(2, 0) == 1 || n(-2, 0) == 1 || n(0, 2) == 1 || n(0, -2) == 1;
