@@ -89,6 +89,17 @@ class TrainTest(ProgramTest):
         self.assertEqual(result["training_cases"], 4)
         self.assertEqual(len(result["validation"]), 1)
 
+    def test_a_fold_that_leaves_too_little(self):
+        train = ["--epochs", "1", "--iterations", "1", "--out", self.dir / "out"]
+        one = copy_cases(self.dir / "one", CASES[:1])
+        for plan in [[], ["--plan", self.data / "plan.json"]]:
+            for more in [[], ["--set", "sampling.p_self=1"], ["--attention", "off"]]:
+                self.assert_fails(run(PROGRAM, "train", one, *train, *plan, *more), 3, "fold 0 leaves no training case", "--fold -1")
+        self.assert_fails(run(PROGRAM, "plan", one, "--fold", "0", "-o", self.dir / "plan.json"), 3, "fold 0 leaves no training case")
+        two = copy_cases(self.dir / "two", CASES[:2])
+        self.assert_fails(run(PROGRAM, "train", two, *train), 4, "1 of 2 subjects is left", "fold 0", "--fold -1")
+        self.assertFalse((self.dir / "out").exists())
+
     def test_two_runs_are_equal(self):
         self.assert_works(self.train(self.dir / "again"))
         self.assertEqual(losses(self.dir / "again"), losses(self.model))
