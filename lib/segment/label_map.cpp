@@ -18,6 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 bool IsLabelFile(const fs::path& path) {
+  // What predict --qc writes beside label maps.
+  if (path.parent_path().filename() == "qc" && CaseName(path).ends_with("_disagreement"))
+    return false;
   if (path.extension() == ".dcm") return true;
   const fs::path base = path.extension() == ".gz" ? path.stem() : path;
   return io::IsNiftiName(path) && base.extension() != ".img";

@@ -30,8 +30,9 @@ LabelMap OnGrid(LabelMap map, const io::Grid& grid, const std::string& where);
 // case.
 std::string CaseName(const std::filesystem::path& file);
 
-// The label maps and images of a folder (and below it), or one file, by case. Throws DataError when
-// there is none, UsageError when two files have one case.
+// The label maps and images of a folder (and below it), or one file, by case; not the maps
+// qc/ID_disagreement of `predict --qc`. Throws DataError when there is none, UsageError when two
+// files have one case.
 std::map<std::string, std::filesystem::path> FindCases(const std::filesystem::path& path);
 
 // {1: "anterior"} of "1=anterior". Throws UsageError naming `flag`.

@@ -82,8 +82,9 @@ void PredictionViews::AddQuality(const segment::PreparedCase& c) {
   const std::filesystem::path& out = *context_.common.out;
   WriteFileAtomically(out / (c.id + "_qc.json"),
                       segment::QualityJson(assessed.quality, plan_.labels).dump(2) + "\n");
+  std::filesystem::create_directories(out / "qc");
   const std::vector<float> map = OnTurnedScan(assessed.quality.disagreement, c.image, pool_);
-  io::WriteNifti(out / (c.id + "_disagreement.nii.gz"),
+  io::WriteNifti(out / "qc" / (c.id + "_disagreement.nii.gz"),
                  OnOriginalGrid(std::span<const float>(map), c.image.frame),
                  {.threads = context_.common.Threads()});
   assessed_.push_back(std::move(assessed));

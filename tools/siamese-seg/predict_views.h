@@ -20,7 +20,7 @@ class PredictionViews {
                   ThreadPool& pool);
 
   // Of one scan: its prepared image, what was chosen, and the label map on the scan's grid. Writes
-  // OUT/ID_qc.json and OUT/ID_disagreement.nii.gz, and OUT/ID_correspondence.h5.
+  // OUT/ID_qc.json and OUT/qc/ID_disagreement.nii.gz, and OUT/ID_correspondence.h5.
   void Add(const segment::PreparedImage& image, std::span<const size_t> templates,
            const io::Volume& labels, const std::string& id);
 

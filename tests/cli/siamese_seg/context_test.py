@@ -196,11 +196,15 @@ class ContextTest(ProgramTest):
         out = self.dir / "out"
         quality = json.loads((out / f"{HELD_OUT[0]}_qc.json").read_text())
         self.assertEqual(len(quality["witnesses"]), 2)
-        self.assertEqual(len(voxels(out / f"{HELD_OUT[0]}_disagreement.nii.gz")),
+        self.assertEqual(len(voxels(out / "qc" / f"{HELD_OUT[0]}_disagreement.nii.gz")),
                          4 * len(voxels(DATA / "images" / f"{HELD_OUT[0]}.nii.gz")) // self.bytes_a_voxel(HELD_OUT[0]))
         self.assertIn("Which part of a template answered", (out / "attention.html").read_text())
         self.assertTrue((out / f"{HELD_OUT[0]}_correspondence.h5").exists())
         self.assertTrue((out / "qc.html").exists())
+        # What lies beside the label maps is not taken for one.
+        (self.dir / "ref").mkdir()
+        shutil.copy(DATA / "labels" / f"{HELD_OUT[0]}.nii.gz", self.dir / "ref")
+        self.assert_works(run(PROGRAM, "evaluate", "--pred", out, "--ref", self.dir / "ref"))
 
     def bytes_a_voxel(self, case):
         data = gzip.decompress((DATA / "images" / f"{case}.nii.gz").read_bytes())
