@@ -82,7 +82,8 @@ void PredictionViews::AddQuality(const segment::PreparedCase& c) {
   const std::filesystem::path& out = *context_.common.out;
   WriteFileAtomically(out / (c.id + "_qc.json"),
                       segment::QualityJson(assessed.quality, plan_.labels).dump(2) + "\n");
-  std::filesystem::create_directories(out / "qc");
+  std::error_code error;  // shown by the write
+  std::filesystem::create_directories(out / "qc", error);
   const std::vector<float> map = OnTurnedScan(assessed.quality.disagreement, c.image, pool_);
   io::WriteNifti(out / "qc" / (c.id + "_disagreement.nii.gz"),
                  OnOriginalGrid(std::span<const float>(map), c.image.frame),
@@ -109,7 +110,8 @@ void PredictionViews::Finish() {
   if (!assessed_.empty()) {
     WriteFileAtomically(
         out / "qc.html",
-        segment::QualityReport(assessed_, plan_.labels, std::ssize(assessed_)).Html());
+        segment::QualityReport(assessed_, plan_.labels, options_.quality, std::ssize(assessed_))
+            .Html());
     WriteFileAtomically(out / "qc.csv", segment::QualityCsv(assessed_, plan_.labels));
   }
   if (attention_.empty()) return;

@@ -108,7 +108,8 @@ int RunQc(const QcOptions& options, const cli::Context& context) {
       const nlohmann::ordered_json json = segment::QualityJson(cases, plan.labels);
       WriteFileAtomically(directory.path() / "qc.json", json.dump(2) + "\n");
       WriteFileAtomically(directory.path() / "qc.csv", segment::QualityCsv(cases, plan.labels));
-      directory.WriteReport(segment::QualityReport(cases, plan.labels, options.pictures));
+      directory.WriteReport(
+          segment::QualityReport(cases, plan.labels, options.quality, options.pictures));
       return nlohmann::json{{"cases", json["cases"].size()}, {"flagged", json["flagged"]}};
     });
   } else {

@@ -175,8 +175,9 @@ class ContextTest(ProgramTest):
                 body = body[shift:] + body[:shift]
             (self.dir / "pred" / f"{case}.nii.gz").write_bytes(gzip.compress(data[:352] + body))
         out = self.dir / "qc"
-        self.assert_works(run(PROGRAM, "qc", DATA / "images", "--pred", self.dir / "pred", "--model", self.context, "--ref",
-                              DATA / "labels", "--out", out, "--reverse-cases", "3", "--witnesses", "2", timeout=300))
+        qc = [PROGRAM, "qc", DATA / "images", "--pred", self.dir / "pred", "--model", self.context, "--reverse-cases", "3",
+              "--witnesses", "2"]
+        self.assert_works(run(*qc, "--ref", DATA / "labels", "--out", out, timeout=300))
         found = json.loads((out / "qc.json").read_text())
         self.assertEqual(len(found["cases"]), 4)
         predicted = [sum(c["PredictedDice"] for c in case["classes"].values()) / 2 for case in found["cases"]]
@@ -186,9 +187,16 @@ class ContextTest(ProgramTest):
         self.assertTrue(all(0 <= dice <= 1 for dice in predicted), predicted)
         for case in found["cases"]:
             for quality in case["classes"].values():
-                self.assertEqual(quality["flagged"], quality["Support"] < 0.7 or quality["PredictedDice"] < 0.5)
+                self.assertEqual(quality["flagged"], quality["Support"] < 0.7)
+        # Predicted Dice has a say where it is asked.
+        strict = self.json_of(run(*qc, "--flag-below", "0", "--reverse-below", "0.9", "--json", timeout=300))
+        for case in strict["cases"]:
+            for quality in case["classes"].values():
+                self.assertEqual(quality["flagged"], quality["PredictedDice"] < 0.9)
         self.assertIn("pearson", found["against_reference"]["PredictedDice"])
-        self.assertIn("Quality without a reference", (out / "report.html").read_text())
+        page = (out / "report.html").read_text()
+        self.assertIn("Quality without a reference", page)
+        self.assertIn("where support is below 0.7", page)
         self.assertEqual(len((out / "qc.csv").read_text().splitlines()), 1 + 4 * 2)
 
     def test_predict_says_where_to_look(self):
