@@ -113,7 +113,8 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
                                        .deterministic = context.common.deterministic};
   if (const auto label = VoxelwiseModel(options.model.string())) {
     if (options.probs) throw UsageError("a function of the voxel has no probabilities", "--probs");
-    const std::vector<segment::LabelName> labels = {{1, "label 1"}};
+    std::vector<segment::LabelName> labels = {{1, "label 1"}};
+    segment::NameLabels(labels, options.names);
     return Report(segment::PredictCases(
                       options, flags, labels, 1,
                       [&](std::span<const io::Volume> channels, const std::string&,
@@ -143,14 +144,13 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
     LogInfo(fmt::format("tuned {} numbers in {:.1f} s: loss {:.4f} to {:.4f}", tuned.parameters,
                         tuned.seconds, tuned.first_loss, tuned.last_loss));
   }
-  std::vector<segment::LabelName> labels = plan.labels;
-  if (model.network->in_context()) {
-    segment::NameLabels(model.bank, options.names);
-    labels = model.bank.labels;
-  }
+  std::vector<segment::LabelName> labels =
+      model.network->in_context() ? model.bank.labels : plan.labels;
+  segment::NameLabels(labels, options.names);
+  if (model.network->in_context()) model.bank.labels = labels;
   segment::Predictor predictor(*model.network, model.bank, infer,
                                static_cast<uint64_t>(context.common.seed), pool, cache);
-  PredictionViews views(options, context, model, predictor, pool);
+  PredictionViews views(options, context, model, labels, predictor, pool);
   const auto segment_scan = [&](std::span<const io::Volume> channels, const std::string& id,
                                 const std::string& where) {
     const segment::PreparedImage image = segment::PrepareImage(channels, plan, where, pool);

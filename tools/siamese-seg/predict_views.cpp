@@ -53,6 +53,7 @@ template io::Volume OnOriginalGrid(std::span<const float>, const segment::CaseFr
 PredictionViews::PredictionViews(const segment::PredictOptions& options,
                                  const cli::Context& context,
                                  const segment::SegmentationModel& model,
+                                 const std::vector<segment::LabelName>& labels,
                                  segment::Predictor& predictor, ThreadPool& pool)
     : options_(options),
       context_(context),
@@ -60,7 +61,7 @@ PredictionViews::PredictionViews(const segment::PredictOptions& options,
       predictor_(predictor),
       pool_(pool),
       plan_(model.network->plan()) {
-  if (model.network->in_context()) plan_.labels = model.bank.labels;
+  plan_.labels = labels;
 }
 
 void PredictionViews::Add(const segment::PreparedImage& image, std::span<const size_t> templates,

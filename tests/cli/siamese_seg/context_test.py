@@ -90,6 +90,14 @@ class ContextTest(ProgramTest):
     def test_names_are_those_of_the_templates(self):
         case, _ = self.predict(self.context, "out", "--template", self.pair(CASES[1]), "--names", "1=head,2=tail")
         self.assertEqual(list(case["voxels"]), ["head", "tail"])
+        case, _ = self.predict(self.joint, "joint", "--names", "2=tail", "--qc", "--witnesses", "2", "--reverse-cases", "1")
+        self.assertEqual(list(case["voxels"]), ["label 1", "tail"])
+        quality = json.loads((self.dir / "joint" / f"{HELD_OUT[0]}_qc.json").read_text())
+        self.assertEqual(list(quality["classes"]), ["label 1", "tail"])
+        image = DATA / "images" / f"{HELD_OUT[0]}.nii.gz"
+        for model in [self.context, self.joint]:
+            self.assert_fails(run(PROGRAM, "predict", "--model", model, image, "--names", "3=x", "--out", self.dir / "x"), 2, "no label 3",
+                              "--names")
 
     def test_a_network_without_template_is_not_in_context(self):
         result = run(PROGRAM, "train", self.data, "--mode", "in_context", "--attention", "off", "--out", self.dir / "x")

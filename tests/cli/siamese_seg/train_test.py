@@ -189,6 +189,9 @@ class TrainTest(ProgramTest):
         self.assert_works(self.predict(SERIES, "--format", "dicom-seg", "--out", self.dir / "out"))
         shown = self.assert_works(run(PROGRAM, "inspect", self.dir / "out" / "mr_dicom.dcm"))
         self.assertIn("DICOM segmentation", shown)
+        self.assert_works(self.predict(SERIES, "--format", "dicom-seg", "--names", "1=anterior,2=posterior", "--out", self.dir / "named"))
+        facts = self.json_of(run(PROGRAM, "inspect", self.dir / "named" / "mr_dicom.dcm", "--json"))
+        self.assertEqual([s["name"] for s in facts["segments"]], ["anterior", "posterior"])
 
     def test_finished_cases_are_kept_and_shards_divide_the_rest(self):
         out = self.dir / "out"
