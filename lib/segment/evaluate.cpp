@@ -156,9 +156,11 @@ std::set<int64_t> LabelsOf(const std::vector<Region>& regions) {
 
 void CompareFiles(EvaluatedCase& c, const Evaluation& evaluation, const EvaluateOptions& options,
                   ThreadPool& pool) {
-  const LabelMap reference = ReadLabelMap(c.reference);
-  const LabelMap prediction =
-      OnGrid(ReadLabelMap(c.prediction), reference.grid, c.prediction.string());
+  LabelMap reference = ReadLabelMap(c.reference), prediction = ReadLabelMap(c.prediction);
+  // A reference that leaves out slices takes the prediction's grid.
+  if (reference.part && !prediction.part)
+    reference = OnGrid(std::move(reference), prediction.grid, c.reference.string());
+  prediction = OnGrid(std::move(prediction), reference.grid, c.prediction.string());
   const io::Vec3 spacing = reference.grid.affine.Spacing();
   c.regions = volume::CompareLabels(prediction.labels, reference.labels, reference.grid.size,
                                     spacing, evaluation.regions,
