@@ -68,6 +68,8 @@ class TrainTest(ProgramTest):
     def test_a_plan_says_what_fits(self):
         result = run(PROGRAM, "plan", self.data, "--patch", "64,64,64", "--memory", "50MB", "-o", self.dir / "p.json")
         self.assert_fails(result, 7, "the largest that fits is")
+        self.assert_fails(run(PROGRAM, "plan", self.data, "--patch", "1,1,1", "-o", self.dir / "p.json"), 2, "too small", "--patch",
+                          "at least 8,8,8")
         self.assertFalse((self.dir / "p.json").exists())
 
     def test_a_bad_case_is_named(self):
