@@ -100,6 +100,15 @@ std::optional<std::function<uint8_t(float)>> VoxelwiseModel(const std::string& n
   return [threshold](float v) { return static_cast<uint8_t>(v > threshold ? 1 : 0); };
 }
 
+void CheckFixed(const std::string& id, const segment::TemplateBank& bank) {
+  if (id.empty()) throw UsageError("--select fixed without a template's id", "--fixed");
+  const bool known = std::any_of(bank.cases.begin(), bank.cases.end(),
+                                 [&](const segment::PreparedCase& c) { return c.id == id; });
+  if (known) return;
+  throw UsageError("there is no template '" + id + "'", "--fixed",
+                   bank.cases.empty() ? "" : "e.g. " + bank.cases.front().id);
+}
+
 }  // namespace
 
 int RunPredict(const segment::PredictOptions& options, const cli::Context& context) {
@@ -138,6 +147,7 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
                                         model.network->in_context(), context.common.Threads());
     infer.templates = std::ssize(model.bank.cases);  // all that were given
   }
+  if (infer.select == segment::TemplateSelect::kFixed) CheckFixed(infer.fixed, model.bank);
   if (options.tune.steps > 0) {
     const segment::TuneResult tuned = segment::TuneOnTemplates(
         *model.network, model.bank, options.tune, static_cast<uint64_t>(context.common.seed));

@@ -231,6 +231,11 @@ class TrainTest(ProgramTest):
                                      ["--select", "random"], ["--select", "fixed", "--fixed", CASES[2]], ["--largest"]]):
             self.assert_works(self.predict(image, "--out", self.dir / str(n), *options))
 
+    def test_a_fixed_template_that_is_none(self):
+        image = self.data / "images" / f"{CASES[0]}.nii.gz"
+        for more in [[], ["--fixed", "nobody"]]:
+            self.assert_fails(self.predict(image, "--select", "fixed", *more, "--out", self.dir / "out"), 2, "--fixed")
+
     def test_a_case_is_never_its_own_template(self):
         result = self.predict(self.data / "images" / f"{CASES[2]}.nii.gz", "--select", "fixed", "--fixed", CASES[2], "--out",
                               self.dir / "out")
