@@ -72,7 +72,7 @@ int Build(const TemplatesOptions& options, const cli::Context& context) {
                                  options.cache.value_or(segment::TokenFolder(options.bank)));
     for (size_t n = 0; n < stored.cases.size(); ++n) predictor.Warm(n);
     encoded = predictor.cache().counts().encoded;
-    kept = predictor.cache().counts().from_disk;
+    kept = predictor.cache().counts().found;
   }
   if (context.common.json) {
     fmt::print("{}\n", Dump({{"bank", options.bank.string()},

@@ -132,6 +132,7 @@ class ContextTest(ProgramTest):
     def test_encoded_templates_are_used_again_but_never_wrongly(self):
         first = self.json_of(self.build(self.joint, "--json"))
         self.assertGreater(first["encoded"], 0)
+        self.assertEqual(first["were_encoded"], 0)
         second = self.json_of(self.build(self.joint, "--json", "--force"))
         self.assertEqual((second["encoded"], second["were_encoded"]), (0, first["encoded"]))
         _, good = self.predict(self.joint, "good", "--template-set", self.dir / "bank.h5", "--templates", "3")
