@@ -72,6 +72,9 @@ class TrainTest(ProgramTest):
                           "at least 8,8,8")
         self.assertFalse((self.dir / "p.json").exists())
 
+        text = self.assert_works(run(PROGRAM, "plan", self.data, "-o", self.dir / "p.json"))
+        self.assertIn("data: 5 cases, 1 channel, labels 1 (label 1), 2 (label 2)\n", text)
+
     def test_a_bad_case_is_named(self):
         data = self.dir / "data"
         shutil.copytree(self.data, data)
