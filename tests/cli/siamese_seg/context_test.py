@@ -207,6 +207,9 @@ class ContextTest(ProgramTest):
         self.assertIn("Quality without a reference", page)
         self.assertIn("where support is below 0.7", page)
         self.assertEqual(len((out / "qc.csv").read_text().splitlines()), 1 + 4 * 2)
+        series = DATA.parent / "medical" / "mr_dicom"
+        self.assert_fails(run(PROGRAM, "qc", series, "--pred", self.dir / "pred", "--model", self.context), 2, "NIfTI", "is DICOM",
+                          "siamese-seg convert")
 
     def test_predict_says_where_to_look(self):
         self.predict(self.context, "out", "--qc", "--correspondences", "--witnesses", "2", "--reverse-cases", "2")
