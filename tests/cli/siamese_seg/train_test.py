@@ -94,6 +94,10 @@ class TrainTest(ProgramTest):
         self.assertEqual(result["training_cases"], 4)
         self.assertEqual(len(result["validation"]), 1)
 
+    def test_a_single_validation_at_the_end_is_drawn(self):
+        self.assert_works(self.train(self.dir / "out", "--epochs", "1", "--iterations", "1"))
+        self.assertIn("Dice of the validation cases at the end", (self.dir / "out" / "report.html").read_text())
+
     def test_a_fold_that_leaves_too_little(self):
         train = ["--epochs", "1", "--iterations", "1", "--out", self.dir / "out"]
         one = copy_cases(self.dir / "one", CASES[:1])
