@@ -152,9 +152,12 @@ Hdf5File Hdf5File::Create(const fs::path& path) {
   auto state = std::make_unique<State>();
   state->path = path;
   const fs::path partial = path.string() + ".partial";
+  const bool was_there = fs::exists(fs::symlink_status(partial));
   state->file = {H5Fcreate(partial.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose};
-  if (!state->file.ok())
+  if (!state->file.ok()) {
+    if (!was_there) ::unlink(partial.c_str());
     throw ResourceError("cannot create the file (" + TakeHdf5Error() + ")", partial.string());
+  }
   state->partial = partial;
   return Hdf5File(std::move(state));
 }

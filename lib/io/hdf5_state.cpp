@@ -59,6 +59,7 @@ Hdf5Handle Hdf5StringType() {
 }
 
 Hdf5File::State::~State() {
+  const QuietHdf5 quiet;  // what a full disk left unwritten is tried once more
   file.Reset();
   if (!partial.empty()) ::unlink(partial.c_str());
 }

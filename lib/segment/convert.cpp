@@ -59,8 +59,26 @@ Source ReadSeriesSource(const io::DicomSeries& series, const ConvertOptions& opt
   return source;
 }
 
-Source ReadSegmentationSource(const fs::path& path) {
+// On the grid of the series that --reference names: a segmentation leaves out slices without a
+// label.
+void PutOnReference(const ConvertOptions& options, const ConvertFlags& flags, io::Volume& labels) {
+  const io::DicomScan scan = io::ScanDicom(*options.reference, flags.threads);
+  const io::Grid& grid = io::ChooseSeries(scan, options.series, options.reference->string()).grid;
+  const std::optional<io::PartPlace> place = io::FindPart(labels.grid, grid);
+  if (!place) {
+    const auto& own = labels.grid.size;
+    throw DataError(fmt::format("the segmentation is not on the grid of the series: {}x{}x{} "
+                                "voxels, the series has {}x{}x{}, or another place",
+                                own[0], own[1], own[2], grid.size[0], grid.size[1], grid.size[2]),
+                    options.input.string());
+  }
+  labels = io::PutPart(labels, grid, *place);
+}
+
+Source ReadSegmentationSource(const fs::path& path, const ConvertOptions& options,
+                              const ConvertFlags& flags) {
   io::Segmentation read = io::ReadSegmentation(path);
+  if (options.reference) PutOnReference(options, flags, read.labels);
   Source source{.volume = std::move(read.labels)};
   source.warnings = std::move(read.warnings);
   source.write.intent_code = io::kNiftiIntentLabel;
@@ -155,10 +173,12 @@ std::vector<std::string> DamagedFiles(const io::DicomScan& scan, const ConvertOp
 }
 
 Source ReadSingle(const ConvertOptions& options, const ConvertFlags& flags) {
-  if (io::IsNiftiName(options.input) && !fs::is_directory(options.input))
-    return ReadNiftiSource(options.input, options);
-  if (fs::is_regular_file(options.input) && io::IsSegmentation(options.input))
-    return ReadSegmentationSource(options.input);
+  const bool nifti = io::IsNiftiName(options.input) && !fs::is_directory(options.input);
+  if (!nifti && fs::is_regular_file(options.input) && io::IsSegmentation(options.input))
+    return ReadSegmentationSource(options.input, options, flags);
+  if (options.reference)
+    throw UsageError("the input is no DICOM segmentation", "--reference", "leave it out");
+  if (nifti) return ReadNiftiSource(options.input, options);
   const io::DicomScan scan = io::ScanDicom(options.input, flags.threads);
   const io::DicomSeries& series = io::ChooseSeries(scan, options.series, options.input.string());
   std::vector<std::string> damaged = DamagedFiles(scan, options);
@@ -229,9 +249,10 @@ void RunTask(const Task& task, const ConvertOptions& options, const ConvertFlags
              ConvertedCase& result) {
   if (!task.damaged.empty()) throw DataError(task.damaged, task.input.string());
   CheckOutput(result.output, flags);
-  Source source = task.series                   ? ReadSeriesSource(*task.series, options, flags)
-                  : io::IsNiftiName(task.input) ? ReadNiftiSource(task.input, options)
-                                                : ReadSegmentationSource(task.input);
+  Source source = task.series ? ReadSeriesSource(*task.series, options, flags)
+                  : io::IsNiftiName(task.input)
+                      ? ReadNiftiSource(task.input, options)
+                      : ReadSegmentationSource(task.input, options, flags);
   WriteNiftiCase(std::move(source), options, flags, result);
 }
 
@@ -294,6 +315,8 @@ std::vector<ConvertedCase> Convert(const ConvertOptions& options, const ConvertF
       throw UsageError("the output is named like a folder, and the input is a file",
                        options.output.string(), "name it .nii.gz");
     }
+    if (options.reference)
+      throw UsageError("one segmentation lies on a reference, not a folder", "--reference");
     return ConvertFolder(options, flags);
   }
   ConvertedCase result{

@@ -118,6 +118,8 @@ double Kept(const run::Numbers& numbers, const std::string& key) {
   return at == numbers.end() ? kNone : at->second;
 }
 
+std::string HasKey(int64_t label) { return fmt::format("has {}", label); }
+
 run::Numbers ToNumbers(const std::vector<Metrics>& regions) {
   run::Numbers numbers;
   for (size_t r = 0; r < regions.size(); ++r) {
@@ -146,19 +148,32 @@ std::vector<Metrics> FromNumbers(const run::Numbers& numbers, size_t regions, si
   return result;
 }
 
-std::vector<Metrics> CompareFiles(const EvaluatedCase& c, const Evaluation& evaluation,
-                                  const EvaluateOptions& options, ThreadPool& pool) {
-  const LabelMap reference = ReadLabelMap(c.reference);
-  const LabelMap prediction =
-      OnGrid(ReadLabelMap(c.prediction), reference.grid, c.prediction.string());
+std::set<int64_t> LabelsOf(const std::vector<Region>& regions) {
+  std::set<int64_t> labels;
+  for (const Region& region : regions) labels.insert(region.labels.begin(), region.labels.end());
+  return labels;
+}
+
+void CompareFiles(EvaluatedCase& c, const Evaluation& evaluation, const EvaluateOptions& options,
+                  ThreadPool& pool) {
+  LabelMap reference = ReadLabelMap(c.reference), prediction = ReadLabelMap(c.prediction);
+  // A reference that leaves out slices takes the prediction's grid.
+  if (reference.part && !prediction.part)
+    reference = OnGrid(std::move(reference), prediction.grid, c.reference.string());
+  prediction = OnGrid(std::move(prediction), reference.grid, c.prediction.string());
   const io::Vec3 spacing = reference.grid.affine.Spacing();
-  return volume::CompareLabels(prediction.labels, reference.labels, reference.grid.size, spacing,
-                               evaluation.regions,
-                               {.surface = options.surface,
-                                .compatibility = options.compat,
-                                .tolerances = evaluation.tolerances,
-                                .distances = options.distances},
-                               pool);
+  c.regions = volume::CompareLabels(prediction.labels, reference.labels, reference.grid.size,
+                                    spacing, evaluation.regions,
+                                    {.surface = options.surface,
+                                     .compatibility = options.compat,
+                                     .tolerances = evaluation.tolerances,
+                                     .distances = options.distances},
+                                    pool);
+  const std::set<int64_t> wanted = LabelsOf(evaluation.regions);
+  for (const LabelMap* map : {&prediction, &reference}) {
+    for (const int64_t label : volume::LabelsIn(map->labels))
+      if (wanted.contains(label)) c.labels.insert(label);
+  }
 }
 
 }  // namespace
@@ -166,6 +181,14 @@ std::vector<Metrics> CompareFiles(const EvaluatedCase& c, const Evaluation& eval
 size_t Evaluation::Failed() const {
   return static_cast<size_t>(std::count_if(
       cases.begin(), cases.end(), [](const EvaluatedCase& c) { return !c.error.empty(); }));
+}
+
+std::vector<int64_t> Evaluation::AbsentLabels() const {
+  if (!whole || Failed() > 0) return {};
+  std::set<int64_t> absent = LabelsOf(regions);
+  for (const EvaluatedCase& c : cases)
+    for (const int64_t label : c.labels) absent.erase(label);
+  return {absent.begin(), absent.end()};
 }
 
 std::vector<MetricColumn> MetricColumns(const Evaluation& evaluation) {
@@ -255,10 +278,14 @@ Evaluation Evaluate(const EvaluateOptions& options, const run::CaseStore& store,
       if (const auto kept = store.Find(c.name)) {
         c.regions = FromNumbers(*kept, evaluation.regions.size(),
                                 evaluation.distances ? evaluation.tolerances.size() : 0);
+        for (const int64_t label : LabelsOf(evaluation.regions))
+          if (kept->contains(HasKey(label))) c.labels.insert(label);
       } else {
         ThreadPool inner(std::max(1, threads / side_by_side));
-        c.regions = CompareFiles(c, evaluation, options, inner);
-        store.Save(c.name, ToNumbers(c.regions));
+        CompareFiles(c, evaluation, options, inner);
+        run::Numbers numbers = ToNumbers(c.regions);
+        for (const int64_t label : c.labels) numbers[HasKey(label)] = 1;
+        store.Save(c.name, numbers);
       }
     } catch (const Error& error) {
       if (error.code() != ExitCode::kData) throw;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct EvaluatedCase {
   std::string name;
   std::filesystem::path prediction, reference;
   std::vector<volume::Metrics> regions;  // as Evaluation::regions; empty when it failed
+  std::set<int64_t> labels;              // those of the regions that either label map has
   std::string error;
   int exit_code = 0;
 };
@@ -33,6 +35,9 @@ struct Evaluation {
   bool whole = true;                   // false: a shard
 
   size_t Failed() const;
+  // Labels of the regions that no label map has; none while a case failed or others are left to
+  // other shards.
+  std::vector<int64_t> AbsentLabels() const;
 };
 
 // A number per case and region by its name in files: "Dice", "HD95", "NSD@1mm", ...

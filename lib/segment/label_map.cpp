@@ -18,6 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 bool IsLabelFile(const fs::path& path) {
+  // What predict --qc writes beside label maps.
+  if (path.parent_path().filename() == "qc" && CaseName(path).ends_with("_disagreement"))
+    return false;
   if (path.extension() == ".dcm") return true;
   const fs::path base = path.extension() == ".gz" ? path.stem() : path;
   return io::IsNiftiName(path) && base.extension() != ".img";
@@ -49,14 +52,20 @@ LabelMap ToLabels(const io::Volume& volume, const fs::path& path) {
 }  // namespace
 
 LabelMap ReadLabelMap(const fs::path& path) {
-  if (!io::IsNiftiName(path) && io::IsSegmentation(path))
-    return ToLabels(io::ReadSegmentation(path).labels, path);
+  if (!io::IsNiftiName(path) && io::IsSegmentation(path)) {
+    LabelMap map = ToLabels(io::ReadSegmentation(path).labels, path);
+    map.part = true;
+    return map;
+  }
   return ToLabels(io::ReadNifti(path).volume, path);
 }
 
 LabelMap OnGrid(LabelMap map, const io::Grid& grid, const std::string& where) {
   const std::optional<io::AxisMap> turn = io::MatchGrids(map.grid, grid);
-  if (!turn) {
+  if (turn && turn->identity()) return map;
+  const std::optional<io::PartPlace> place =
+      map.part && !turn ? io::FindPart(map.grid, grid) : std::nullopt;
+  if (!turn && !place) {
     throw DataError(
         fmt::format(
             "the grids differ: {}x{}x{} voxels, the reference has {}x{}x{}, or another place",
@@ -64,12 +73,11 @@ LabelMap OnGrid(LabelMap map, const io::Grid& grid, const std::string& where) {
             grid.size[2]),
         where);
   }
-  if (turn->identity()) return map;
   io::Volume volume = io::MakeVolume(map.grid, io::DType::kU16);
   std::copy(map.labels.begin(), map.labels.end(), volume.Elements<uint16_t>().begin());
-  const io::Volume turned = io::Reorient(volume, *turn);
+  const io::Volume turned = place ? io::PutPart(volume, grid, *place) : io::Reorient(volume, *turn);
   const std::span<const uint16_t> labels = turned.Elements<uint16_t>();
-  return {turned.grid, {labels.begin(), labels.end()}};
+  return {turned.grid, {labels.begin(), labels.end()}, false};
 }
 
 std::string CaseName(const fs::path& file) {

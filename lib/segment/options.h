@@ -36,7 +36,9 @@ struct ConvertOptions {
     f("to", to, "format; auto: NIfTI, or DICOM-SEG where the output is named .dcm");
     f("series", series, "one DICOM series: UID or its end, description, or #n of inspect");
     f("frame", frame, "one volume of a 4-D NIfTI file, from 0", cli::AtLeast(0));
-    f("reference", reference, "DICOM folder of the images that a DICOM-SEG lies on");
+    f("reference", reference,
+      "DICOM folder of the images that a DICOM-SEG lies on; of one that is read, too: all their "
+      "slices");
     f("labels", labels, "names of label values in a DICOM-SEG: 1=anterior,2=posterior");
     f("canonical", canonical, "NIfTI: turn axes to the nearest of right, anterior, superior");
     f("allow_gaps", allow_gaps, "interpolate over missing slices");

@@ -101,6 +101,18 @@ Size3 Shrink(const Plan& plan, const std::vector<Stage>& stages) {
 
 std::string Text(const Size3& s) { return fmt::format("{},{},{}", s[0], s[1], s[2]); }
 
+// The smallest patch that may be asked for: axes of about the finest spacing can be pooled once,
+// and others keep the edge of a coarsest stage. No more than the median image.
+Size3 SmallestPatch(const Plan& plan) {
+  const size_t axes = plan.dims == 2 ? 2 : 3;
+  const double finest =
+      *std::min_element(plan.spacing.begin(), plan.spacing.begin() + static_cast<int64_t>(axes));
+  Size3 least = {1, 1, 1};
+  for (size_t a = 0; a < axes; ++a)
+    least[a] = std::min<int64_t>(plan.spacing[a] > 2 * finest ? 4 : 8, plan.median_size[a]);
+  return least;
+}
+
 // The largest patch that fits, from `plan.patch` down. False where none does.
 bool Fit(Plan& plan, int64_t memory, int64_t base, int64_t stages, int64_t widest) {
   for (;;) {
@@ -263,6 +275,13 @@ Plan MakePlan(const Dataset& dataset, const Fingerprint& fingerprint, const Plan
     std::copy(options.patch.begin(), options.patch.end(), plan.patch.begin());
   }
   if (plan.dims == 2) plan.patch[2] = 1;
+  const Size3 least = SmallestPatch(plan);
+  for (size_t a = 0; a < 3 && !options.patch.empty(); ++a) {
+    if (plan.patch[a] < least[a]) {
+      throw UsageError("a patch of " + Text(plan.patch) + " is too small for the network",
+                       "--patch", "at least " + Text(least));
+    }
+  }
   const Size3 asked = plan.patch;
   const bool fits = Fit(plan, options.memory, base, stages, widest);
   if (!fits) {

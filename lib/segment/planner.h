@@ -67,7 +67,9 @@ struct Fingerprint {
 // prepare.h.
 Fingerprint TakeFingerprint(const Dataset& dataset, int threads);
 
-// Throws ResourceError where a patch was asked for that does not fit, saying which one does.
+// Throws ResourceError where a patch was asked for that does not fit, saying which one does;
+// UsageError where it is smaller than 8 voxels (4 along axes more than twice as coarse as the
+// finest) and than the median image.
 Plan MakePlan(const Dataset& dataset, const Fingerprint& fingerprint, const PlanOptions& options);
 
 // Strides and kernels for a patch of about this size at this spacing; rounds `patch` up to what the

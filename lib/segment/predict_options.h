@@ -53,7 +53,7 @@ struct PredictOptions {
     f("template_set", template_set, "a bank of siamese-seg templates in place of the model's own");
     f("cache", cache,
       "folder for encoded templates (default: BANK.tokens of --template-set, else none)");
-    f("names", names, "mode in_context: names of the templates' labels: 1=liver,2=spleen");
+    f("names", names, "names of labels, in place of the model's: 1=liver,2=spleen");
     tune.Fields(f);
     f("qc", qc, "estimate the quality of each label map, as siamese-seg qc: qc.html, ID_qc.json");
     f("correspondences", correspondences,

@@ -22,8 +22,8 @@ void CheckValues(const io::Volume& volume, const std::string& where) {
   const io::ValueRange range = io::FindRange(volume);
   if (range.not_a_number + range.infinite > 0) {
     throw DataError(
-        fmt::format("{} values are NaN and {} infinite", range.not_a_number, range.infinite),
-        where);
+        fmt::format("{} values are NaN and {} infinite", range.not_a_number, range.infinite), where,
+        "predict and convert put the smallest value there with --fix");
   }
   if (range.min == range.max)
     throw DataError("the image is empty: all its values are alike", where);

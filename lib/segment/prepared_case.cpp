@@ -1,5 +1,7 @@
 #include "segment/prepared_case.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -123,6 +125,10 @@ Split SplitFold(const std::vector<CaseFiles>& cases, int64_t fold, int64_t limit
     });
     split.training.resize(static_cast<size_t>(limit));
     std::sort(split.training.begin(), split.training.end());
+  }
+  if (split.training.empty()) {
+    throw DataError(fmt::format("fold {} leaves no training case", fold), "",
+                    "use --fold -1 or more cases");
   }
   return split;
 }

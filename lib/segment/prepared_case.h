@@ -48,7 +48,8 @@ struct Split {
 
 // Subjects, not scans, are divided into five folds, in an order shuffled by `seed`. fold 0 to 4
 // validates on that one; -1 trains on everything. `limit` > 0 keeps that many training cases, the
-// first of the shuffled order, so that a smaller limit is a subset of a larger one.
+// first of the shuffled order, so that a smaller limit is a subset of a larger one. Throws
+// DataError where no training case is left.
 Split SplitFold(const std::vector<CaseFiles>& cases, int64_t fold, int64_t limit, uint64_t seed);
 
 // The division of a JSON file: {"train": [ids], "validation": [ids]}, other keys ignored; `limit`

@@ -144,8 +144,9 @@ CaseQuality AssessQuality(const TemplateNetwork& network, const TemplateBank& ba
     q.agreement = MeanOf(of_class(agreement, k));
     q.support = MeanOf(of_class(support, k));
     const bool expected = q.voxels > 0 || !std::isnan(q.support);
-    q.flagged =
-        expected && !(q.support >= options.flag_below && q.predicted_dice >= options.reverse_below);
+    const bool supported = q.support >= options.flag_below;
+    const bool reversible = options.reverse_below == 0 || q.predicted_dice >= options.reverse_below;
+    q.flagged = expected && !(supported && reversible);
     quality.classes.push_back(std::move(q));
   }
   quality.seconds = SecondsNow() - begin;

@@ -33,7 +33,8 @@ struct ClassQuality {
   std::string best_case;      // where the best was reached
   double agreement = 0;       // mean Dice of the witnesses with each other
   double support = 0;         // mean Dice of the witnesses with the label map
-  bool flagged = false;       // support or predicted_dice is below its limit, or not defined
+  bool flagged = false;       // support, or predicted_dice where that has a limit, is below it or
+                              // not defined
 };
 
 struct CaseQuality {

@@ -12,7 +12,7 @@ struct QualityOptions {
   int64_t reverse_cases = 8;
   int64_t witnesses = 5;
   Decode reverse = Decode::kAttention;
-  double flag_below = 0.7, reverse_below = 0.5;
+  double flag_below = 0.7, reverse_below = 0;
 
   void Fields(cli::FieldVisitor& f) {
     f("reverse_cases", reverse_cases,
@@ -24,7 +24,8 @@ struct QualityOptions {
     f("flag_below", flag_below,
       "a class is flagged whose mean Dice with the witnesses' segmentations (support) is smaller",
       cli::Between(0, 1));
-    f("reverse_below", reverse_below, "or whose predicted Dice is smaller than this",
+    f("reverse_below", reverse_below,
+      "also flag a class whose predicted Dice is smaller than this (0: support alone decides)",
       cli::Between(0, 1));
   }
 };

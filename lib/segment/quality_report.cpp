@@ -74,6 +74,14 @@ Agreement AgreementOf(const std::vector<AssessedCase>& cases, const Estimate& es
   return Correlate(predicted, truth);
 }
 
+std::string VerdictText(const QualityOptions& options) {
+  const std::string look = fmt::format(
+      "Verdict: \"look\" where support is below {:g} or not defined", options.flag_below);
+  if (options.reverse_below > 0)
+    return look + fmt::format(", or predicted Dice is below {:g} or not.", options.reverse_below);
+  return look + ". Predicted Dice has no say (--reverse-below gives it one).";
+}
+
 // The mean over classes of what is defined; 0 where nothing is, so that it comes first.
 double CaseSupport(const CaseQuality& q) {
   double sum = 0;
@@ -166,7 +174,8 @@ std::string QualityCsv(const std::vector<AssessedCase>& cases,
 }
 
 run::Report QualityReport(const std::vector<AssessedCase>& cases,
-                          const std::vector<LabelName>& labels, int64_t pictures) {
+                          const std::vector<LabelName>& labels, const QualityOptions& options,
+                          int64_t pictures) {
   run::Report report("Quality without a reference", "siamese-seg qc");
   std::vector<const AssessedCase*> order;
   order.reserve(cases.size());
@@ -184,6 +193,7 @@ run::Report QualityReport(const std::vector<AssessedCase>& cases,
       "templates matter. Agreement: the witnesses with each other. Predicted Dice: the label map "
       "steers, as a template, the segmentation of cases whose labels are known; the best Dice it "
       "reaches there. None is a measurement against the truth.");
+  report.AddParagraph(VerdictText(options));
   if (HasTruth(cases)) {
     run::Table table;
     table.caption = "Against the references";

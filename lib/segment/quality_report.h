@@ -37,9 +37,11 @@ nlohmann::ordered_json QualityJson(const std::vector<AssessedCase>& cases,
 // One line per case and class.
 std::string QualityCsv(const std::vector<AssessedCase>& cases,
                        const std::vector<LabelName>& labels);
-// The most doubtful cases first, `pictures` of them with their picture.
+// The most doubtful cases first, `pictures` of them with their picture. `options` say what the
+// verdicts are by.
 run::Report QualityReport(const std::vector<AssessedCase>& cases,
-                          const std::vector<LabelName>& labels, int64_t pictures);
+                          const std::vector<LabelName>& labels, const QualityOptions& options,
+                          int64_t pictures);
 
 // Three planes through the voxel with most disagreement: the label map outlined, disagreement as
 // heat.

@@ -34,6 +34,7 @@ Sampler::Sampler(std::span<const PreparedCase> cases, const Plan& plan,
       augment_(augment),
       seed_(seed),
       with_templates_(with_templates) {
+  if (cases.empty()) throw ImpossibleError("there is no case to train on");
   others_.resize(cases.size());
   if (!with_templates) return;
   for (size_t n = 0; n < cases.size(); ++n) {

@@ -190,12 +190,18 @@ TokenCache::Tokens TokenCache::Get(const TemplateCrop& crop) {
     key = Key(crop);
     file = *folder_ / (Sha256Hex(std::as_bytes(std::span(key))).substr(0, 32) + ".safetensors");
     tokens = Read(file, key);
-    if (tokens) ++counts_.from_disk;
+    if (tokens) {
+      ++counts_.from_disk;
+      if (files_.insert(file).second) ++counts_.found;
+    }
   }
   if (!tokens) {
     tokens = std::make_shared<std::vector<TemplateTokens>>(Encode(crop));
     ++counts_.encoded;
-    if (folder_) Write(file, key, *tokens);
+    if (folder_) {
+      Write(file, key, *tokens);
+      files_.insert(file);
+    }
   }
   const int64_t bytes = BytesOf(*tokens);
   while (!order_.empty() && bytes_ + bytes > memory_) {

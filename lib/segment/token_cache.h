@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,7 @@ class TokenCache {
   struct Counts {
     int64_t from_memory = 0, from_disk = 0, encoded = 0;
     int64_t damaged = 0;  // files that were not what they claim, and were made anew
+    int64_t found = 0;    // different files that were there before this cache and were used
   };
   const Counts& counts() const { return counts_; }
   int64_t bytes() const { return bytes_; }  // in memory
@@ -74,6 +76,7 @@ class TokenCache {
   std::map<TemplateCrop, Entry> entries_;
   std::list<TemplateCrop> order_;  // most recently used first
   Counts counts_;
+  std::set<std::filesystem::path> files_;  // read or written
 };
 
 // The last three axes of `x`, K J I, mirrored: bit a of `flips` is axis i, j, k.

@@ -13,6 +13,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "base/atomic_file.h"
@@ -495,9 +496,24 @@ class Trainer {
 
 }  // namespace
 
-Split ChooseSplit(const TrainDataOptions& options, const Dataset& dataset, uint64_t seed) {
-  if (options.split) return ReadSplit(*options.split, dataset.cases, options.cases);
-  return SplitFold(dataset.cases, options.fold, options.cases, seed);
+Split ChooseSplit(const SegmentTrainOptions& options, const Dataset& dataset, uint64_t seed) {
+  const TrainDataOptions& data = options.data;
+  const Split split = data.split ? ReadSplit(*data.split, dataset.cases, data.cases)
+                                 : SplitFold(dataset.cases, data.fold, data.cases, seed);
+  if (options.model.attention == AttentionKind::kOff || options.sampling.p_self >= 1) return split;
+  std::set<std::string> all, training;
+  for (const CaseFiles& c : dataset.cases) all.insert(c.subject);
+  for (const size_t n : split.training) training.insert(dataset.cases[n].subject);
+  if (training.size() > 1) return split;
+  const std::string where = data.split       ? data.split->string()
+                            : data.fold >= 0 ? fmt::format("fold {}", data.fold)
+                                             : "";
+  throw ImpossibleError(
+      fmt::format("1 of {} subject{} is left for training, and templates are of another one",
+                  all.size(), all.size() == 1 ? "" : "s"),
+      where,
+      all.size() > 1 ? "use --fold -1, more subjects or sampling.p_self = 1"
+                     : "use more subjects or sampling.p_self = 1");
 }
 
 SegmentTrainResult TrainSegmentation(const SegmentTrainOptions& options,
@@ -505,7 +521,7 @@ SegmentTrainResult TrainSegmentation(const SegmentTrainOptions& options,
                                      const Plan& plan, comm::Communicator& ranks,
                                      run::RunDir* run) {
   at::set_num_threads(setting.threads);
-  const Split split = ChooseSplit(options.data, dataset, setting.seed);
+  const Split split = ChooseSplit(options, dataset, setting.seed);
   std::vector<PreparedCase> training =
       LoadCases(Pick(dataset, split.training), plan, setting.threads);
   std::vector<PreparedCase> validation;

@@ -27,8 +27,9 @@ struct TrainSetting {
   c10::Device device{c10::kCPU};
 };
 
-// Which cases train and which validate.
-Split ChooseSplit(const TrainDataOptions& options, const Dataset& dataset, uint64_t seed);
+// Which cases train and which validate. Throws DataError where none is left to train,
+// ImpossibleError where those left are of one subject and templates of others are wanted.
+Split ChooseSplit(const SegmentTrainOptions& options, const Dataset& dataset, uint64_t seed);
 
 // Every rank calls this with the same options; each draws its own part of a step's samples, and
 // gradients are averaged (in rank order, but with NCCL). `run` on rank 0 only: metrics.jsonl,

@@ -105,12 +105,25 @@ run::Report MakeTrainReport(const SegmentTrainResult& r, const Plan& plan,
   std::vector<run::Series> dice = {ReadSeries(metrics, "val_dice", "mean of classes")};
   for (size_t c = 0; c < plan.labels.size(); ++c)
     dice.push_back(ReadSeries(metrics, fmt::format("val_dice_{}", c + 1), plan.labels[c].name));
+  // The one at the end, where training was over before the first.
+  const bool at_the_end = dice.front().x.empty() && !std::isnan(mean);
+  if (at_the_end) {
+    std::vector<double> last = r.ClassDice(plan.classes());
+    last.insert(last.begin(), mean);
+    for (size_t s = 0; s < dice.size(); ++s) {
+      if (std::isnan(last[s])) continue;
+      dice[s].x = {static_cast<double>(r.steps)};
+      dice[s].y = {last[s]};
+    }
+  }
   std::vector<run::Series> entropy;
   for (size_t s = 0; s < plan.stages.size(); ++s)
     entropy.push_back(
         ReadSeries(metrics, fmt::format("entropy_{}", s), fmt::format("stage {}", s)));
   report.AddSection("Learning curves")
-      .AddChart(LineChart("Dice of some validation cases", {.title = "Dice"}, std::move(dice)))
+      .AddChart(LineChart(
+          at_the_end ? "Dice of the validation cases at the end" : "Dice of some validation cases",
+          {.title = "Dice"}, std::move(dice)))
       .AddChart(LineChart(
           "Loss", {.title = "loss"},
           {ReadSeries(metrics, "loss", "total"), ReadSeries(metrics, "ce", "cross-entropy"),

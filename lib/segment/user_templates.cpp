@@ -1,5 +1,7 @@
 #include "segment/user_templates.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -51,7 +53,7 @@ TemplateBank LoadTemplates(std::span<const CaseFiles> files, Plan plan, bool any
   return MakeBank(std::move(cases), plan.labels, 0);
 }
 
-void NameLabels(TemplateBank& bank, const std::vector<std::string>& names) {
+void NameLabels(std::vector<LabelName>& labels, const std::vector<std::string>& names) {
   for (const std::string& text : names) {
     const size_t equals = text.find('=');
     int64_t label = 0;
@@ -60,9 +62,10 @@ void NameLabels(TemplateBank& bank, const std::vector<std::string>& names) {
     const bool reads = equals != std::string::npos && error == std::errc() && at == end;
     if (!reads || equals + 1 == text.size())
       throw UsageError("not a label and its name: '" + text + "'", "--names", "e.g. 1=liver");
-    if (label < 1 || label > bank.classes())
-      throw UsageError("no template has label " + std::to_string(label), "--names");
-    bank.labels[static_cast<size_t>(label - 1)].name = text.substr(equals + 1);
+    if (label < 1 || label > std::ssize(labels))
+      throw UsageError(fmt::format("there is no label {}", label), "--names",
+                       fmt::format("labels are 1 to {}", labels.size()));
+    labels[static_cast<size_t>(label - 1)].name = text.substr(equals + 1);
   }
 }
 

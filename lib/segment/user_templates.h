@@ -19,7 +19,7 @@ std::vector<CaseFiles> ParseTemplates(const std::vector<std::string>& templates)
 TemplateBank LoadTemplates(std::span<const CaseFiles> files, Plan plan, bool any_labels,
                            int threads);
 
-// Puts names to a bank's labels: "1=liver". Throws UsageError for one that it does not have.
-void NameLabels(TemplateBank& bank, const std::vector<std::string>& names);
+// Puts names to labels 1, 2, ...: "1=liver". Throws UsageError for one that is not among them.
+void NameLabels(std::vector<LabelName>& labels, const std::vector<std::string>& names);
 
 }  // namespace orchard::segment

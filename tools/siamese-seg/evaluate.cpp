@@ -2,6 +2,7 @@
 #include "segment/evaluate.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -127,6 +128,10 @@ int RunEvaluate(const EvaluateOptions& options, const cli::Context& context) {
     });
   } else {
     evaluation = evaluate();
+  }
+  if (const std::vector<int64_t> absent = evaluation.AbsentLabels(); !absent.empty()) {
+    LogWarning(fmt::format("no label map has label{} {}", absent.size() > 1 ? "s" : "",
+                           fmt::join(absent, ", ")));
   }
   if (context.common.json)
     fmt::print("{}\n", Dump(result(evaluation)));

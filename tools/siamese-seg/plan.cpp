@@ -14,8 +14,13 @@ namespace orchard::siamese_seg {
 namespace {
 
 void Print(const segment::Plan& plan) {
-  fmt::print("{}: {} cases, {} channels, labels", plan.dataset, plan.cases, plan.channels.size());
-  for (const auto& label : plan.labels) fmt::print(" {} {}", label.value, label.name);
+  const auto count = [](auto n, const char* what) {
+    return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+  };
+  fmt::print("{}: {}, {}, labels", plan.dataset, count(plan.cases, "case"),
+             count(plan.channels.size(), "channel"));
+  for (size_t l = 0; l < plan.labels.size(); ++l)
+    fmt::print("{} {} ({})", l == 0 ? "" : ",", plan.labels[l].value, plan.labels[l].name);
   fmt::print("\nspacing {:.4g} x {:.4g} x {:.4g} mm, median image {} x {} x {}\n", plan.spacing[0],
              plan.spacing[1], plan.spacing[2], plan.median_size[0], plan.median_size[1],
              plan.median_size[2]);

@@ -100,6 +100,15 @@ std::optional<std::function<uint8_t(float)>> VoxelwiseModel(const std::string& n
   return [threshold](float v) { return static_cast<uint8_t>(v > threshold ? 1 : 0); };
 }
 
+void CheckFixed(const std::string& id, const segment::TemplateBank& bank) {
+  if (id.empty()) throw UsageError("--select fixed without a template's id", "--fixed");
+  const bool known = std::any_of(bank.cases.begin(), bank.cases.end(),
+                                 [&](const segment::PreparedCase& c) { return c.id == id; });
+  if (known) return;
+  throw UsageError("there is no template '" + id + "'", "--fixed",
+                   bank.cases.empty() ? "" : "e.g. " + bank.cases.front().id);
+}
+
 }  // namespace
 
 int RunPredict(const segment::PredictOptions& options, const cli::Context& context) {
@@ -113,7 +122,8 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
                                        .deterministic = context.common.deterministic};
   if (const auto label = VoxelwiseModel(options.model.string())) {
     if (options.probs) throw UsageError("a function of the voxel has no probabilities", "--probs");
-    const std::vector<segment::LabelName> labels = {{1, "label 1"}};
+    std::vector<segment::LabelName> labels = {{1, "label 1"}};
+    segment::NameLabels(labels, options.names);
     return Report(segment::PredictCases(
                       options, flags, labels, 1,
                       [&](std::span<const io::Volume> channels, const std::string&,
@@ -137,20 +147,20 @@ int RunPredict(const segment::PredictOptions& options, const cli::Context& conte
                                         model.network->in_context(), context.common.Threads());
     infer.templates = std::ssize(model.bank.cases);  // all that were given
   }
+  if (infer.select == segment::TemplateSelect::kFixed) CheckFixed(infer.fixed, model.bank);
   if (options.tune.steps > 0) {
     const segment::TuneResult tuned = segment::TuneOnTemplates(
         *model.network, model.bank, options.tune, static_cast<uint64_t>(context.common.seed));
     LogInfo(fmt::format("tuned {} numbers in {:.1f} s: loss {:.4f} to {:.4f}", tuned.parameters,
                         tuned.seconds, tuned.first_loss, tuned.last_loss));
   }
-  std::vector<segment::LabelName> labels = plan.labels;
-  if (model.network->in_context()) {
-    segment::NameLabels(model.bank, options.names);
-    labels = model.bank.labels;
-  }
+  std::vector<segment::LabelName> labels =
+      model.network->in_context() ? model.bank.labels : plan.labels;
+  segment::NameLabels(labels, options.names);
+  if (model.network->in_context()) model.bank.labels = labels;
   segment::Predictor predictor(*model.network, model.bank, infer,
                                static_cast<uint64_t>(context.common.seed), pool, cache);
-  PredictionViews views(options, context, model, predictor, pool);
+  PredictionViews views(options, context, model, labels, predictor, pool);
   const auto segment_scan = [&](std::span<const io::Volume> channels, const std::string& id,
                                 const std::string& where) {
     const segment::PreparedImage image = segment::PrepareImage(channels, plan, where, pool);

@@ -53,6 +53,7 @@ template io::Volume OnOriginalGrid(std::span<const float>, const segment::CaseFr
 PredictionViews::PredictionViews(const segment::PredictOptions& options,
                                  const cli::Context& context,
                                  const segment::SegmentationModel& model,
+                                 const std::vector<segment::LabelName>& labels,
                                  segment::Predictor& predictor, ThreadPool& pool)
     : options_(options),
       context_(context),
@@ -60,7 +61,7 @@ PredictionViews::PredictionViews(const segment::PredictOptions& options,
       predictor_(predictor),
       pool_(pool),
       plan_(model.network->plan()) {
-  if (model.network->in_context()) plan_.labels = model.bank.labels;
+  plan_.labels = labels;
 }
 
 void PredictionViews::Add(const segment::PreparedImage& image, std::span<const size_t> templates,
@@ -82,8 +83,10 @@ void PredictionViews::AddQuality(const segment::PreparedCase& c) {
   const std::filesystem::path& out = *context_.common.out;
   WriteFileAtomically(out / (c.id + "_qc.json"),
                       segment::QualityJson(assessed.quality, plan_.labels).dump(2) + "\n");
+  std::error_code error;  // shown by the write
+  std::filesystem::create_directories(out / "qc", error);
   const std::vector<float> map = OnTurnedScan(assessed.quality.disagreement, c.image, pool_);
-  io::WriteNifti(out / (c.id + "_disagreement.nii.gz"),
+  io::WriteNifti(out / "qc" / (c.id + "_disagreement.nii.gz"),
                  OnOriginalGrid(std::span<const float>(map), c.image.frame),
                  {.threads = context_.common.Threads()});
   assessed_.push_back(std::move(assessed));
@@ -108,7 +111,8 @@ void PredictionViews::Finish() {
   if (!assessed_.empty()) {
     WriteFileAtomically(
         out / "qc.html",
-        segment::QualityReport(assessed_, plan_.labels, std::ssize(assessed_)).Html());
+        segment::QualityReport(assessed_, plan_.labels, options_.quality, std::ssize(assessed_))
+            .Html());
     WriteFileAtomically(out / "qc.csv", segment::QualityCsv(assessed_, plan_.labels));
   }
   if (attention_.empty()) return;

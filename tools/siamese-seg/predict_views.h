@@ -16,11 +16,12 @@ class PredictionViews {
  public:
   // All outlive it.
   PredictionViews(const segment::PredictOptions& options, const cli::Context& context,
-                  const segment::SegmentationModel& model, segment::Predictor& predictor,
+                  const segment::SegmentationModel& model,
+                  const std::vector<segment::LabelName>& labels, segment::Predictor& predictor,
                   ThreadPool& pool);
 
   // Of one scan: its prepared image, what was chosen, and the label map on the scan's grid. Writes
-  // OUT/ID_qc.json and OUT/ID_disagreement.nii.gz, and OUT/ID_correspondence.h5.
+  // OUT/ID_qc.json and OUT/qc/ID_disagreement.nii.gz, and OUT/ID_correspondence.h5.
   void Add(const segment::PreparedImage& image, std::span<const size_t> templates,
            const io::Volume& labels, const std::string& id);
 
@@ -36,7 +37,7 @@ class PredictionViews {
   const segment::SegmentationModel& model_;
   segment::Predictor& predictor_;
   ThreadPool& pool_;
-  segment::Plan plan_;  // with the bank's labels
+  segment::Plan plan_;  // with the labels of this call
   std::vector<segment::AssessedCase> assessed_;
   struct Picture {
     std::string id, label;

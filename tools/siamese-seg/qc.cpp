@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
@@ -30,12 +31,24 @@ struct Task {
   std::filesystem::path image, pred, ref;
 };
 
+using Files = std::map<std::string, std::filesystem::path>;
+
+Files FindNifti(const std::filesystem::path& path) {
+  Files files = segment::FindCases(path);
+  for (const auto& [id, file] : files) {
+    if (io::IsNiftiName(file)) continue;
+    throw UsageError("qc reads NIfTI files, " + file.filename().string() + " is DICOM",
+                     path.string(), "siamese-seg convert makes NIfTI of it");
+  }
+  return files;
+}
+
 // Images and label maps of one name; throws where an image has no label map.
 std::vector<Task> FindTasks(const QcOptions& options) {
-  const auto images = segment::FindCases(options.images);
-  const auto preds = segment::FindCases(options.pred);
-  std::map<std::string, std::filesystem::path> refs;
-  if (options.ref) refs = segment::FindCases(*options.ref);
+  const Files images = FindNifti(options.images);
+  const Files preds = FindNifti(options.pred);
+  Files refs;
+  if (options.ref) refs = FindNifti(*options.ref);
   const bool one = images.size() == 1 && preds.size() == 1;
   std::vector<Task> tasks;
   for (const auto& [id, image] : images) {
@@ -108,7 +121,8 @@ int RunQc(const QcOptions& options, const cli::Context& context) {
       const nlohmann::ordered_json json = segment::QualityJson(cases, plan.labels);
       WriteFileAtomically(directory.path() / "qc.json", json.dump(2) + "\n");
       WriteFileAtomically(directory.path() / "qc.csv", segment::QualityCsv(cases, plan.labels));
-      directory.WriteReport(segment::QualityReport(cases, plan.labels, options.pictures));
+      directory.WriteReport(
+          segment::QualityReport(cases, plan.labels, options.quality, options.pictures));
       return nlohmann::json{{"cases", json["cases"].size()}, {"flagged", json["flagged"]}};
     });
   } else {

@@ -55,8 +55,8 @@ int Build(const TemplatesOptions& options, const cli::Context& context) {
       segment::LoadTemplates(files, model.network->plan(), in_context, context.common.Threads());
   if (in_context) {
     names.resize(std::min<size_t>(names.size(), bank.labels.size()));
-    NameLabels(bank, names);
-    NameLabels(bank, options.names);
+    segment::NameLabels(bank.labels, names);
+    segment::NameLabels(bank.labels, options.names);
   }
   if (options.limit > 0) {
     std::vector<segment::LabelName> labels = bank.labels;
@@ -72,7 +72,7 @@ int Build(const TemplatesOptions& options, const cli::Context& context) {
                                  options.cache.value_or(segment::TokenFolder(options.bank)));
     for (size_t n = 0; n < stored.cases.size(); ++n) predictor.Warm(n);
     encoded = predictor.cache().counts().encoded;
-    kept = predictor.cache().counts().from_disk;
+    kept = predictor.cache().counts().found;
   }
   if (context.common.json) {
     fmt::print("{}\n", Dump({{"bank", options.bank.string()},

@@ -29,13 +29,11 @@ run::RunInfo RunInfoOf(const segment::SegmentTrainOptions& options, const cli::C
 
 // The plan that was named, or that lies in the data set, or a new one of the training cases.
 segment::Plan PlanFor(const segment::SegmentTrainOptions& options, const segment::Dataset& dataset,
-                      const cli::Context& context) {
+                      const segment::Split& split, const cli::Context& context) {
   if (options.data.plan) return segment::ReadPlan(*options.data.plan);
   const std::filesystem::path beside = options.data.path / "plan.json";
   if (std::filesystem::exists(beside)) return segment::ReadPlan(beside);
   segment::Dataset training = dataset;
-  const segment::Split split =
-      segment::ChooseSplit(options.data, dataset, static_cast<uint64_t>(context.common.seed));
   training.cases.clear();
   for (const size_t n : split.training) training.cases.push_back(dataset.cases[n]);
   segment::PlanOptions plan;
@@ -84,7 +82,9 @@ int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& co
   const c10::Device device = DeviceFor(context);
   const segment::Dataset dataset = segment::FindDataset(options.data.path);
   for (const std::string& warning : dataset.warnings) LogWarning(warning);
-  const segment::Plan plan = PlanFor(options, dataset, context);
+  const segment::Split split =
+      segment::ChooseSplit(options, dataset, static_cast<uint64_t>(context.common.seed));
+  const segment::Plan plan = PlanFor(options, dataset, split, context);
   if (plan.labels != dataset.labels || plan.channels.size() != dataset.channels.size()) {
     throw UsageError("the plan is of a data set with other labels or channels", "--plan");
   }

@@ -23,13 +23,16 @@ void Gather(const std::byte* source, std::byte* target, const std::array<int64_t
   }
 }
 
-double FarthestCorner(const Grid& a, const Grid& b) {
+// Of `a` from the voxels of `b` that begin at `offset`.
+double FarthestCorner(const Grid& a, const Grid& b, const std::array<int64_t, 3>& offset = {}) {
   double most = 0;
   for (int corner = 0; corner < 8; ++corner) {
-    Vec3 index;
-    for (size_t axis = 0; axis < 3; ++axis)
+    Vec3 index, other;
+    for (size_t axis = 0; axis < 3; ++axis) {
       index[axis] = corner >> axis & 1 ? static_cast<double>(a.size[axis] - 1) : 0.0;
-    most = std::max(most, Norm(Minus(a.affine(index), b.affine(index))));
+      other[axis] = index[axis] + static_cast<double>(offset[axis]);
+    }
+    most = std::max(most, Norm(Minus(a.affine(index), b.affine(other))));
   }
   return most;
 }
@@ -116,6 +119,48 @@ std::optional<AxisMap> MatchGrids(const Grid& from, const Grid& to, double toler
     }
   }
   return std::nullopt;
+}
+
+std::optional<PartPlace> FindPart(const Grid& part, const Grid& whole, double tolerance) {
+  if (whole.affine.Singular()) return std::nullopt;
+  const Affine to_index = whole.affine.Inverse();
+  for (const auto& axis : kPermutations) {
+    for (unsigned flips = 0; flips < 8; ++flips) {
+      PartPlace place{
+          .turn = {.axis = axis, .flip = {(flips & 1) != 0, (flips & 2) != 0, (flips & 4) != 0}}};
+      const Grid turned = Reorient(part, place.turn);
+      const Vec3 first = to_index(turned.affine.Origin());
+      bool inside = true;
+      for (size_t a = 0; a < 3 && inside; ++a) {
+        const double at = std::round(first[a]);
+        inside = at >= 0 &&
+                 at + static_cast<double>(turned.size[a]) <= static_cast<double>(whole.size[a]);
+        if (inside) place.offset[a] = static_cast<int64_t>(at);
+      }
+      if (inside && FarthestCorner(turned, whole, place.offset) <= tolerance) return place;
+    }
+  }
+  return std::nullopt;
+}
+
+Volume PutPart(const Volume& part, const Grid& whole, const PartPlace& place) {
+  const Volume turned = Reorient(part, place.turn);
+  Volume result = MakeVolume(whole, part.dtype);
+  result.slope = part.slope;
+  result.intercept = part.intercept;
+  const std::array<int64_t, 3>& size = turned.grid.size;
+  const size_t bytes = part.data.size() / static_cast<size_t>(part.grid.Voxels());
+  for (int64_t k = 0; k < size[2]; ++k) {
+    for (int64_t j = 0; j < size[1]; ++j) {
+      const int64_t from = size[0] * (j + size[1] * k);
+      const int64_t to = place.offset[0] + whole.size[0] * (place.offset[1] + j +
+                                                            whole.size[1] * (place.offset[2] + k));
+      std::memcpy(result.data.data() + static_cast<size_t>(to) * bytes,
+                  turned.data.data() + static_cast<size_t>(from) * bytes,
+                  static_cast<size_t>(size[0]) * bytes);
+    }
+  }
+  return result;
 }
 
 }  // namespace orchard::io

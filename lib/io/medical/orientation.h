@@ -32,4 +32,17 @@ Volume Reorient(const Volume& volume, const AxisMap& map);
 // voxel is off by more than `tolerance` mm. Nothing when there is none.
 std::optional<AxisMap> MatchGrids(const Grid& from, const Grid& to, double tolerance = 1e-2);
 
+// Where a part of a grid lies in the whole: turned by `turn`, its first voxel is `offset`.
+struct PartPlace {
+  AxisMap turn;
+  std::array<int64_t, 3> offset = {0, 0, 0};
+};
+
+// The place of `part` where all its voxels are voxels of `whole`, as in MatchGrids. Nothing where
+// they are not.
+std::optional<PartPlace> FindPart(const Grid& part, const Grid& whole, double tolerance = 1e-2);
+
+// `part` on `whole`, with zeros around it.
+Volume PutPart(const Volume& part, const Grid& whole, const PartPlace& place);
+
 }  // namespace orchard::io

@@ -55,7 +55,7 @@ class BadInputTest(ScratchTest):
     # ---- images
     def test_no_numbers(self):
         nan = nifti(self.dir / "nan.nii.gz", [math.nan if i < 7 else float(v) for i, v in enumerate(GREY)], kind="f4")
-        self.assert_fails(self.predict(nan), 3, "nan.nii.gz", "7 values are NaN")
+        self.assert_fails(self.predict(nan), 3, "nan.nii.gz", "7 values are NaN", "--fix")
         inf = nifti(self.dir / "inf.nii.gz", [math.inf if i < 3 else float(v) for i, v in enumerate(GREY)], kind="f4")
         self.assert_fails(self.predict(inf), 3, "inf.nii.gz", "3 infinite")
         fixed = self.predict(nan, "--fix")

@@ -90,6 +90,14 @@ class ContextTest(ProgramTest):
     def test_names_are_those_of_the_templates(self):
         case, _ = self.predict(self.context, "out", "--template", self.pair(CASES[1]), "--names", "1=head,2=tail")
         self.assertEqual(list(case["voxels"]), ["head", "tail"])
+        case, _ = self.predict(self.joint, "joint", "--names", "2=tail", "--qc", "--witnesses", "2", "--reverse-cases", "1")
+        self.assertEqual(list(case["voxels"]), ["label 1", "tail"])
+        quality = json.loads((self.dir / "joint" / f"{HELD_OUT[0]}_qc.json").read_text())
+        self.assertEqual(list(quality["classes"]), ["label 1", "tail"])
+        image = DATA / "images" / f"{HELD_OUT[0]}.nii.gz"
+        for model in [self.context, self.joint]:
+            self.assert_fails(run(PROGRAM, "predict", "--model", model, image, "--names", "3=x", "--out", self.dir / "x"), 2, "no label 3",
+                              "--names")
 
     def test_a_network_without_template_is_not_in_context(self):
         result = run(PROGRAM, "train", self.data, "--mode", "in_context", "--attention", "off", "--out", self.dir / "x")
@@ -124,6 +132,7 @@ class ContextTest(ProgramTest):
     def test_encoded_templates_are_used_again_but_never_wrongly(self):
         first = self.json_of(self.build(self.joint, "--json"))
         self.assertGreater(first["encoded"], 0)
+        self.assertEqual(first["were_encoded"], 0)
         second = self.json_of(self.build(self.joint, "--json", "--force"))
         self.assertEqual((second["encoded"], second["were_encoded"]), (0, first["encoded"]))
         _, good = self.predict(self.joint, "good", "--template-set", self.dir / "bank.h5", "--templates", "3")
@@ -175,8 +184,9 @@ class ContextTest(ProgramTest):
                 body = body[shift:] + body[:shift]
             (self.dir / "pred" / f"{case}.nii.gz").write_bytes(gzip.compress(data[:352] + body))
         out = self.dir / "qc"
-        self.assert_works(run(PROGRAM, "qc", DATA / "images", "--pred", self.dir / "pred", "--model", self.context, "--ref",
-                              DATA / "labels", "--out", out, "--reverse-cases", "3", "--witnesses", "2", timeout=300))
+        qc = [PROGRAM, "qc", DATA / "images", "--pred", self.dir / "pred", "--model", self.context, "--reverse-cases", "3",
+              "--witnesses", "2"]
+        self.assert_works(run(*qc, "--ref", DATA / "labels", "--out", out, timeout=300))
         found = json.loads((out / "qc.json").read_text())
         self.assertEqual(len(found["cases"]), 4)
         predicted = [sum(c["PredictedDice"] for c in case["classes"].values()) / 2 for case in found["cases"]]
@@ -186,21 +196,35 @@ class ContextTest(ProgramTest):
         self.assertTrue(all(0 <= dice <= 1 for dice in predicted), predicted)
         for case in found["cases"]:
             for quality in case["classes"].values():
-                self.assertEqual(quality["flagged"], quality["Support"] < 0.7 or quality["PredictedDice"] < 0.5)
+                self.assertEqual(quality["flagged"], quality["Support"] < 0.7)
+        # Predicted Dice has a say where it is asked.
+        strict = self.json_of(run(*qc, "--flag-below", "0", "--reverse-below", "0.9", "--json", timeout=300))
+        for case in strict["cases"]:
+            for quality in case["classes"].values():
+                self.assertEqual(quality["flagged"], quality["PredictedDice"] < 0.9)
         self.assertIn("pearson", found["against_reference"]["PredictedDice"])
-        self.assertIn("Quality without a reference", (out / "report.html").read_text())
+        page = (out / "report.html").read_text()
+        self.assertIn("Quality without a reference", page)
+        self.assertIn("where support is below 0.7", page)
         self.assertEqual(len((out / "qc.csv").read_text().splitlines()), 1 + 4 * 2)
+        series = DATA.parent / "medical" / "mr_dicom"
+        self.assert_fails(run(PROGRAM, "qc", series, "--pred", self.dir / "pred", "--model", self.context), 2, "NIfTI", "is DICOM",
+                          "siamese-seg convert")
 
     def test_predict_says_where_to_look(self):
         self.predict(self.context, "out", "--qc", "--correspondences", "--witnesses", "2", "--reverse-cases", "2")
         out = self.dir / "out"
         quality = json.loads((out / f"{HELD_OUT[0]}_qc.json").read_text())
         self.assertEqual(len(quality["witnesses"]), 2)
-        self.assertEqual(len(voxels(out / f"{HELD_OUT[0]}_disagreement.nii.gz")),
+        self.assertEqual(len(voxels(out / "qc" / f"{HELD_OUT[0]}_disagreement.nii.gz")),
                          4 * len(voxels(DATA / "images" / f"{HELD_OUT[0]}.nii.gz")) // self.bytes_a_voxel(HELD_OUT[0]))
         self.assertIn("Which part of a template answered", (out / "attention.html").read_text())
         self.assertTrue((out / f"{HELD_OUT[0]}_correspondence.h5").exists())
         self.assertTrue((out / "qc.html").exists())
+        # What lies beside the label maps is not taken for one.
+        (self.dir / "ref").mkdir()
+        shutil.copy(DATA / "labels" / f"{HELD_OUT[0]}.nii.gz", self.dir / "ref")
+        self.assert_works(run(PROGRAM, "evaluate", "--pred", out, "--ref", self.dir / "ref"))
 
     def bytes_a_voxel(self, case):
         data = gzip.decompress((DATA / "images" / f"{case}.nii.gz").read_bytes())

@@ -261,6 +261,31 @@ class Segmentations(SiameseSegTest):
             counts = [voxels.count(value) for value in (1, 2)]
             self.assertEqual(counts, [2400, 2400])
 
+    def test_slices_that_a_segmentation_leaves_out_come_back(self):
+        labels = self.label_map()
+        seg, back = self.dir / "seg.dcm", self.dir / "back.nii"
+        self.convert(labels, seg, "--reference", SERIES)
+        self.assertEqual(self.convert(seg, self.dir / "part.nii")["cases"][0]["shape"], [35, 51, 12])
+        self.convert(seg, back, "--reference", SERIES)
+        self.assertEqual(nifti(back)[1], nifti(labels)[1])
+        self.assertEqual(nifti(back)[0]["sform"], nifti(labels)[0]["sform"])
+        for pair in [(seg, labels), (labels, seg)]:
+            metrics = self.json_of(run(PROGRAM, "evaluate", "--pred", pair[0], "--ref", pair[1], "--json", "--no-progress"))
+            self.assertEqual(metrics["foreground_mean"]["Dice"], 1)
+            self.assertEqual(metrics["metric_per_case"][0]["metrics"]["1"]["TN"], 35 * 51 * 32 - 2400)
+        # Another place is still another place, and a NIfTI file that has fewer slices is no part.
+        header, voxels = nifti(labels)
+        form = list(header["sform"])
+        for name, shape, form, data in [("moved.nii", header["shape"], form[:3] + [form[3] + 0.5] + form[4:], voxels),
+                                        ("few.nii", (35, 51, 20), form, voxels[:35 * 51 * 20])]:
+            other = write_nifti(self.dir / name, shape, data, form)
+            self.assert_fails(run(PROGRAM, "evaluate", "--pred", seg if name == "moved.nii" else other, "--ref",
+                                  other if name == "moved.nii" else labels, "--no-progress"), 3, "grids differ")
+        few = self.copy_series(keep=lambda number: 10 < number < 17)
+        self.assert_fails(run(PROGRAM, "convert", seg, self.dir / "a.nii", "--reference", few), 3, "not on the grid of the series")
+        self.assert_fails(run(PROGRAM, "convert", labels, self.dir / "a.nii", "--reference", SERIES), 2, "--reference")
+        self.assert_fails(run(PROGRAM, "convert", SERIES, self.dir / "a.nii", "--reference", SERIES), 2, "--reference")
+
     def test_dcmtk_reads_it_and_every_frame_has_its_image(self):
         if not shutil.which("dcmdump"):
             self.skipTest("dcmdump is not installed (package dcmtk)")

@@ -99,6 +99,16 @@ class EvaluateTest(ProgramTest):
         self.assertEqual(one["1"]["Dice"], 0)
         self.assertEqual(one["whole"]["Dice"], 1)
 
+    def test_labels_that_occur_nowhere_are_named(self):
+        self.add("a", box(SHAPE, (2, 2, 2), (6, 6, 6)), box(SHAPE, (2, 2, 2), (6, 6, 6)))
+        cases = self.dir / "cases"
+        for _ in range(2):  # the second time from what was kept
+            result = self.evaluate("--labels", "1,7", "--regions", "whole=1+2", "--cases", cases, "--no-progress")
+            self.assert_works(result)
+            self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+            self.assertIn("no label map has labels 2, 7", result.stderr)
+        self.assertEqual(self.evaluate("--no-progress").stderr, "")
+
     def test_a_run_directory_holds_json_csv_and_a_page(self):
         out = self.dir / "out"
         result = run(PROGRAM, "evaluate", "--pred", DATA / "labels", "--ref", DATA / "labels", "--images",

@@ -68,7 +68,12 @@ class TrainTest(ProgramTest):
     def test_a_plan_says_what_fits(self):
         result = run(PROGRAM, "plan", self.data, "--patch", "64,64,64", "--memory", "50MB", "-o", self.dir / "p.json")
         self.assert_fails(result, 7, "the largest that fits is")
+        self.assert_fails(run(PROGRAM, "plan", self.data, "--patch", "1,1,1", "-o", self.dir / "p.json"), 2, "too small", "--patch",
+                          "at least 8,8,8")
         self.assertFalse((self.dir / "p.json").exists())
+
+        text = self.assert_works(run(PROGRAM, "plan", self.data, "-o", self.dir / "p.json"))
+        self.assertIn("data: 5 cases, 1 channel, labels 1 (label 1), 2 (label 2)\n", text)
 
     def test_a_bad_case_is_named(self):
         data = self.dir / "data"
@@ -88,6 +93,21 @@ class TrainTest(ProgramTest):
         self.assertEqual(result["steps"], 6)
         self.assertEqual(result["training_cases"], 4)
         self.assertEqual(len(result["validation"]), 1)
+
+    def test_a_single_validation_at_the_end_is_drawn(self):
+        self.assert_works(self.train(self.dir / "out", "--epochs", "1", "--iterations", "1"))
+        self.assertIn("Dice of the validation cases at the end", (self.dir / "out" / "report.html").read_text())
+
+    def test_a_fold_that_leaves_too_little(self):
+        train = ["--epochs", "1", "--iterations", "1", "--out", self.dir / "out"]
+        one = copy_cases(self.dir / "one", CASES[:1])
+        for plan in [[], ["--plan", self.data / "plan.json"]]:
+            for more in [[], ["--set", "sampling.p_self=1"], ["--attention", "off"]]:
+                self.assert_fails(run(PROGRAM, "train", one, *train, *plan, *more), 3, "fold 0 leaves no training case", "--fold -1")
+        self.assert_fails(run(PROGRAM, "plan", one, "--fold", "0", "-o", self.dir / "plan.json"), 3, "fold 0 leaves no training case")
+        two = copy_cases(self.dir / "two", CASES[:2])
+        self.assert_fails(run(PROGRAM, "train", two, *train), 4, "1 of 2 subjects is left", "fold 0", "--fold -1")
+        self.assertFalse((self.dir / "out").exists())
 
     def test_two_runs_are_equal(self):
         self.assert_works(self.train(self.dir / "again"))
@@ -178,6 +198,9 @@ class TrainTest(ProgramTest):
         self.assert_works(self.predict(SERIES, "--format", "dicom-seg", "--out", self.dir / "out"))
         shown = self.assert_works(run(PROGRAM, "inspect", self.dir / "out" / "mr_dicom.dcm"))
         self.assertIn("DICOM segmentation", shown)
+        self.assert_works(self.predict(SERIES, "--format", "dicom-seg", "--names", "1=anterior,2=posterior", "--out", self.dir / "named"))
+        facts = self.json_of(run(PROGRAM, "inspect", self.dir / "named" / "mr_dicom.dcm", "--json"))
+        self.assertEqual([s["name"] for s in facts["segments"]], ["anterior", "posterior"])
 
     def test_finished_cases_are_kept_and_shards_divide_the_rest(self):
         out = self.dir / "out"
@@ -214,6 +237,11 @@ class TrainTest(ProgramTest):
         for n, options in enumerate([["--align", "global"], ["--align", "search"], ["--select", "nearest", "--templates", "3"],
                                      ["--select", "random"], ["--select", "fixed", "--fixed", CASES[2]], ["--largest"]]):
             self.assert_works(self.predict(image, "--out", self.dir / str(n), *options))
+
+    def test_a_fixed_template_that_is_none(self):
+        image = self.data / "images" / f"{CASES[0]}.nii.gz"
+        for more in [[], ["--fixed", "nobody"]]:
+            self.assert_fails(self.predict(image, "--select", "fixed", *more, "--out", self.dir / "out"), 2, "--fixed")
 
     def test_a_case_is_never_its_own_template(self):
         result = self.predict(self.data / "images" / f"{CASES[2]}.nii.gz", "--select", "fixed", "--fixed", CASES[2], "--out",

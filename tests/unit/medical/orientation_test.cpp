@@ -140,6 +140,37 @@ TEST(MatchGrids, RefusesAShiftOfATenthOfAMillimetre) {
   EXPECT_TRUE(MatchGrids(grid, moved, 0.2));
 }
 
+TEST(FindPart, FindsATurnedPartAndPutsItBack) {
+  const Grid whole{{5, 4, 6}, Affine::FromColumns({0, 2, 0}, {1, 0, 0}, {0, 0, 3}, {7, 8, 9})};
+  const AxisMap turn{.axis = {2, 0, 1}, .flip = {true, false, true}};
+  Grid part{{5, 2, 3}, whole.affine};
+  for (size_t row = 0; row < 3; ++row) part.affine.m[row][3] = whole.affine({0, 1, 2})[row];
+  Volume cut = MakeVolume(part, DType::kU16);
+  for (size_t v = 0; v < 30; ++v) cut.Elements<uint16_t>()[v] = static_cast<uint16_t>(v + 1);
+  const Volume turned = Reorient(cut, turn);
+  const std::optional<PartPlace> place = FindPart(turned.grid, whole);
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->offset, (std::array<int64_t, 3>{0, 1, 2}));
+  const Volume back = PutPart(turned, whole, *place);
+  const auto values = back.Elements<uint16_t>();
+  EXPECT_EQ(back.grid, whole);
+  for (int64_t k = 0; k < 6; ++k) {
+    for (int64_t j = 0; j < 4; ++j) {
+      for (int64_t i = 0; i < 5; ++i) {
+        const bool inside = j >= 1 && j < 3 && k >= 2 && k < 5;
+        EXPECT_EQ(values[static_cast<size_t>(i + 5 * (j + 4 * k))],
+                  inside ? 1 + i + 5 * (j - 1 + 2 * (k - 2)) : 0);
+      }
+    }
+  }
+  Grid off = part;
+  off.affine.m[0][3] += 0.5;
+  EXPECT_FALSE(FindPart(off, whole));
+  off.affine.m[0][3] = part.affine.m[0][3] + 3;  // three voxels along j: out of the whole
+  EXPECT_FALSE(FindPart(off, whole));
+  EXPECT_FALSE(FindPart(whole, part));
+}
+
 TEST(FindRange, CountsWhatIsNoNumber) {
   Volume volume = MakeVolume({{4, 1, 1}, Affine{}}, DType::kF32);
   const auto values = volume.Elements<float>();

@@ -207,6 +207,7 @@ TEST_F(TokenCacheTest, ReadsWhatAnotherWrote) {
   const auto read = second.Get(crop);
   EXPECT_EQ(second.counts().encoded, 0);
   EXPECT_EQ(second.counts().from_disk, 1);
+  EXPECT_EQ(second.counts().found, 1);
   ExpectEqual(*written, *read);
   second.Get(crop);
   EXPECT_EQ(second.counts().from_memory, 1);

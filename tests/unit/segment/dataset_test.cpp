@@ -88,5 +88,11 @@ TEST(SplitFold, SmallerLimitsArePartsOfLargerOnes) {
                             small.training.end()));
 }
 
+TEST(SplitFold, SaysWhereNothingIsLeftToTrain) {
+  const std::vector<CaseFiles> one = {{.id = "a", .subject = "a"}};
+  EXPECT_THROW(SplitFold(one, 0, 0, 3), DataError);
+  EXPECT_EQ(SplitFold(one, -1, 0, 3).training.size(), 1u);
+}
+
 }  // namespace
 }  // namespace orchard::segment

@@ -79,6 +79,22 @@ TEST(MakePlan, SaysWhichPatchFitsWhereTheOneAskedForDoesNot) {
   }
 }
 
+TEST(MakePlan, RefusesAPatchThatIsTooSmall) {
+  const auto plan = [](const Size3& median, const volume::Spacing3& spacing,
+                       std::vector<int64_t> patch) {
+    PlanOptions options;
+    options.patch = std::move(patch);
+    return MakePlan(TwoLabels(), Alike(median, spacing), options).patch;
+  };
+  EXPECT_THROW(plan({36, 50, 35}, {1, 1, 1}, {1, 1, 1}), UsageError);
+  EXPECT_THROW(plan({36, 50, 35}, {1, 1, 1}, {8, 8, 7}), UsageError);
+  EXPECT_EQ(plan({36, 50, 35}, {1, 1, 1}, {8, 8, 8}), (Size3{8, 8, 8}));
+  EXPECT_THROW(plan({256, 256, 30}, {1, 1, 3}, {64, 64, 3}), UsageError);
+  EXPECT_EQ(plan({256, 256, 30}, {1, 1, 3}, {64, 64, 4})[2], 4);
+  // Images may be smaller still.
+  EXPECT_EQ(plan({36, 50, 5}, {1, 1, 1}, {16, 16, 5})[2], 5);
+}
+
 TEST(MakePlan, RefinesAFewThickSlicesToTheTenthPercentile) {
   Fingerprint f = Alike({256, 256, 20}, {1, 1, 6});
   f.spacings[0][2] = 5;

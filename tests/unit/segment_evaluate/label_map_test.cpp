@@ -30,6 +30,17 @@ TEST(FindCases, KeepsFoldersApartAndRefusesTwoFilesOfOneCase) {
   EXPECT_THROW(FindCases(scratch / "none"), DataError);
 }
 
+TEST(FindCases, LeavesOutTheMapsOfDisagreement) {
+  const testing::ScratchDir scratch;
+  std::filesystem::create_directories(scratch / "qc");
+  for (const char* name :
+       {"a.nii.gz", "a_disagreement.nii.gz", "qc/a.nii.gz", "qc/a_disagreement.nii.gz"})
+    testing::WriteText(scratch / name, "");
+  const auto cases = FindCases(scratch.path());
+  EXPECT_EQ(cases.size(), 3u);
+  EXPECT_FALSE(cases.contains("qc/a_disagreement"));
+}
+
 TEST(ReadLabelMap, AppliesTheScaleAndRefusesFractions) {
   const testing::ScratchDir scratch;
   io::Volume volume = io::MakeVolume({{2, 1, 1}, {}}, io::DType::kF32);
