@@ -316,8 +316,9 @@ void RunSimulated(int ranks, const std::function<void(Communicator&)>& body,
     // The ranks that run must not wait for those that never will.
     for (int rank = started; rank < ranks; ++rank) stage.Leave(rank, "a rank could not start");
     threads.clear();
-    throw ResourceError(fmt::format("no thread for rank {} of {}: {}", started, ranks, error.what()),
-                        "--ranks", "fewer ranks");
+    throw ResourceError(
+        fmt::format("no thread for rank {} of {}: {}", started, ranks, error.what()), "--ranks",
+        "fewer ranks");
   }
   threads.clear();  // joins
   if (first) std::rethrow_exception(first);

@@ -123,8 +123,8 @@ struct RunDir::State {
     }
   }
 
-  // A run that ended with a mistake in its options or data has nothing to lose: the corrected command may
-  // take its place without --force.
+  // A run that ended with a mistake in its options or data has nothing to lose: the corrected
+  // command may take its place without --force.
   bool EndedBeforeItBegan() const {
     if (fs::exists(path / kMetrics) || fs::exists(path / kCheckpoints)) return false;
     const Summary before = ReadSummary(path / kSummary);

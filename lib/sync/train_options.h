@@ -146,7 +146,8 @@ struct SyncRunOptions {
   bool trace = false;
 
   void Fields(cli::FieldVisitor& f) {
-    f("epochs", epochs, "passes over the training data", cli::Constraint{.lower = 0, .upper = 1e6, .lower_open = true});
+    f("epochs", epochs, "passes over the training data",
+      cli::Constraint{.lower = 0, .upper = 1e6, .lower_open = true});
     f("max_steps", max_steps, "steps, at most (0: as many as the epochs have)", cli::AtLeast(0));
     f("log_every", log_every,
       "steps between lines of metrics, where ranks also agree on whether to stop", cli::AtLeast(1));

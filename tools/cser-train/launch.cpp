@@ -53,9 +53,10 @@ comm::JobOutcome RunToTheEnd(comm::LaunchOptions options, std::vector<std::strin
     const bool killed = outcome.exit_code > 128 && !outcome.asked_to_stop;
     if (!killed || lost == options.max_lost || options.ranks == 1) return outcome;
     --options.ranks;
-    LogWarning(fmt::format("a rank was killed (exit code {}): going on with {} {} from the last "
-                           "checkpoint",
-                           outcome.exit_code, options.ranks, options.ranks == 1 ? "rank" : "ranks"));
+    LogWarning(
+        fmt::format("a rank was killed (exit code {}): going on with {} {} from the last "
+                    "checkpoint",
+                    outcome.exit_code, options.ranks, options.ranks == 1 ? "rank" : "ranks"));
     std::erase(command, "--force");
     if (std::find(command.begin(), command.end(), "--resume") == command.end()) {
       command.emplace_back("--resume");
@@ -70,7 +71,8 @@ int RunLaunch(const comm::LaunchOptions& options, const cli::Context& context) {
     throw UsageError("only links of one's own are measured and delayed",
                      options.links ? "--links" : "--delay-ms", "with --netns RATE");
   }
-  if (options.max_lost > 0 && (options.program || comm::CommandAfterMark(context.arguments).front() != "train")) {
+  if (options.max_lost > 0 &&
+      (options.program || comm::CommandAfterMark(context.arguments).front() != "train")) {
     throw UsageError("only train has checkpoints to go on from", "--max-lost");
   }
   // The rank's share, where --threads does not say how many each gets.

@@ -99,7 +99,8 @@ TEST(RunDir, ACorrectedCommandTakesThePlaceOfOneWithAMistake) {
   end_with(UsageError("the warm-up does not fit", ""), true);
   EXPECT_THROW(RunDir(scratch / "run", Info(), Existing::kRefuse), UsageError);
   fs::remove_all(scratch / "run");
-  end_with(DataError("the file is damaged", "a"), false);
+  end_with(DataError("the file is not there", "a"), false);
+  end_with(ResourceError("the disk is full", "a"), false);
   EXPECT_THROW(RunDir(scratch / "run", Info(), Existing::kRefuse), UsageError);
 }
 
