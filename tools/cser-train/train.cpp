@@ -86,9 +86,10 @@ run::RunInfo RunInfoOf(const sync::SyncTrainOptions& options, const cli::Context
   return info;
 }
 
-// --resume of a run that is done has nothing to do: its result again.
+// --resume of a run that is done and still has its model has nothing to do: its result again.
 bool WasDone(const sync::SyncTrainOptions& options, const cli::Context& context) {
-  if (!context.common.resume) return false;
+  if (!context.common.resume || !std::filesystem::exists(*context.common.out / "final"))
+    return false;
   const auto result =
       run::ResultWhenDone(*context.common.out, RunInfoOf(options, context, nullptr));
   if (!result) return false;
