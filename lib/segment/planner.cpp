@@ -34,6 +34,7 @@ T Quantile(std::vector<T> values, double q) {
 
 std::vector<double> AxisOf(const std::vector<Spacing3>& spacings, size_t axis) {
   std::vector<double> values;
+  values.reserve(spacings.size());
   for (const Spacing3& s : spacings) values.push_back(s[axis]);
   return values;
 }

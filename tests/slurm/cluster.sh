@@ -2,10 +2,10 @@
 # A SLURM cluster of two nodes on this machine, in a scratch folder: cluster_start FOLDER, cluster_stop. Nothing of the system is
 # touched: munge has its own key and socket, all daemons have their own ports, files and configuration ($SLURM_CONF).
 
-# free_port: a TCP port that nobody listens on.
+# free_port: a TCP port that nobody listens on, below those that Linux gives to connections (from 32768 on), which could take it meanwhile.
 free_port() {
   local port
-  while port=$((20000 + RANDOM % 20000)); do
+  while port=$((12000 + RANDOM % 20000)); do
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
   done
 }
