@@ -25,7 +25,6 @@ using segment::PhantomKind;
 using segment::PhantomOptions;
 
 constexpr int64_t kMostOfVolumes = 512;
-constexpr const char* kImageNames[] = {"episode_", "organ_", "heart_", "abdomen_"};
 
 // A phantom's voxels; turned by three random angles where they lie obliquely.
 io::Grid GridOf(const segment::Phantom& phantom, bool oblique, uint64_t seed, uint64_t subject) {
@@ -143,11 +142,14 @@ void MakeFolders(const fs::path& out) {
       fs::create_directories(out / part);
       for (const auto& entry : fs::directory_iterator(out / part)) {
         const std::string name = entry.path().filename().string();
-        const auto ours = [&](const char* image) {
-          return name.starts_with(image) && name.ends_with(".nii.gz");
+        const auto ours = [&](const cli::EnumName<PhantomKind>& kind) {
+          return name.starts_with(Describe({.kind = kind.value}).image + "_") &&
+                 name.ends_with(".nii.gz");
         };
-        if (std::any_of(std::begin(kImageNames), std::end(kImageNames), ours))
+        if (std::any_of(std::begin(segment::kPhantomKindNames),
+                        std::end(segment::kPhantomKindNames), ours)) {
           fs::remove(entry.path());
+        }
       }
     }
   } catch (const fs::filesystem_error& error) {

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "segment/phantom/canvas.h"
+#include "segment/phantom/draws.h"
 #include "segment/phantom/rotation.h"
 #include "segment/phantom/shapes.h"
 
@@ -10,7 +11,6 @@ namespace {
 
 using data::RandomStream;
 
-constexpr double kEndless = 1e9;   // mm
 constexpr double kContrast = 100;  // HU of a texture's unit
 constexpr double kAir = -1000, kFat = -100, kBody = 40;
 
@@ -31,8 +31,6 @@ constexpr Organ kOrgans[] = {
     {2, 120, {-0.27, -0.05, 0.14}, {0.075, 0.11, 0.1}},
     {3, 180, {0.19, -0.13, -0.1}, {0.06, 0.06, 0.11}},
     {4, 180, {-0.19, -0.13, -0.08}, {0.06, 0.06, 0.11}}};
-
-double Around(double most, RandomStream& random) { return most * (2 * random.Uniform() - 1); }
 
 }  // namespace
 

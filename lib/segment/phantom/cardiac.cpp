@@ -12,7 +12,6 @@ using data::RandomStream;
 constexpr volume::Spacing3 kSpacing = {1.5, 1.5, 8};  // mm
 constexpr uint8_t kRightVentricle = 1, kMyocardium = 2, kLeftVentricle = 3;
 constexpr double kBlood = 1, kMuscle = 0.4, kLung = 0.1, kLiver = 0.6;
-constexpr double kEndless = 1e9;  // mm
 
 double Between(double low, double high, RandomStream& random) {
   return low + (high - low) * random.Uniform();

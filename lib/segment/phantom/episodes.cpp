@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "segment/phantom/canvas.h"
+#include "segment/phantom/draws.h"
 #include "segment/phantom/rotation.h"
 #include "segment/phantom/shapes.h"
 
@@ -25,8 +26,7 @@ std::array<int64_t, N> ShuffledCells(RandomStream& random) {
   return cell;
 }
 
-// From -0.05 to 0.05.
-double Jitter(RandomStream& random) { return 0.05 * (2 * random.Uniform() - 1); }
+double Jitter(RandomStream& random) { return Around(0.05, random); }
 
 }  // namespace
 

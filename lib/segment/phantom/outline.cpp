@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "segment/phantom/draws.h"
+
 namespace orchard::segment {
 namespace {
 
@@ -19,8 +21,7 @@ double Most(double frequency) { return 0.25 / std::sqrt(frequency); }
 Outline::Outline(uint64_t seed, int64_t family, RandomStream& subject) {
   RandomStream random(seed, "phantom family", static_cast<uint64_t>(family));
   for (size_t n = 0; n < 4; ++n) {
-    a[n] =
-        Most(static_cast<double>(n + 2)) * (2 * random.Uniform() - 1) + kJitter * subject.Normal();
+    a[n] = Around(Most(static_cast<double>(n + 2)), random) + kJitter * subject.Normal();
     phase[n] = 2 * pi * random.Uniform();
   }
 }
@@ -60,7 +61,7 @@ Outline3d::Outline3d(uint64_t seed, int64_t family, RandomStream& subject) {
     const double share = 1 / std::sqrt(2.0 * degree + 1);
     for (int order = -degree; order <= degree; ++order, ++n) {
       const double own = kJitter * subject.Normal();
-      a[n] = share * (Most(degree) * (2 * random.Uniform() - 1) + own);
+      a[n] = share * (Around(Most(degree), random) + own);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "segment/phantom/canvas.h"
+#include "segment/phantom/draws.h"
 #include "segment/phantom/outline.h"
 #include "segment/phantom/rotation.h"
 
@@ -25,9 +26,7 @@ struct Polar {
 
 // Radii are 0.22 s, ten percent more or less; centres off the middle by 0.08 s at most.
 double Radius(double s, RandomStream& random) { return 0.22 * s * (0.9 + 0.2 * random.Uniform()); }
-double Centre(double s, RandomStream& random) {
-  return s * (0.5 + 0.08 * (2 * random.Uniform() - 1));
-}
+double Centre(double s, RandomStream& random) { return s * (0.5 + Around(0.08, random)); }
 
 // Rim and core of voxel v, and what the wedge hides of them. `image` holds the background there.
 void PaintVoxel(Canvas& canvas, size_t v, const Polar& at, bool wedge) {
@@ -70,7 +69,7 @@ Phantom MakeOrgan(int64_t side, uint64_t seed, uint64_t subject, bool wedge,
   const double s = canvas.side();
   const Outline outline(seed, family, random);
   const double radius = Radius(s, random);
-  const double turn = kMostTurn * (2 * random.Uniform() - 1);
+  const double turn = Around(kMostTurn, random);
   const double cx = Centre(s, random), cy = Centre(s, random);
   const double bisector = 2 * pi * random.Uniform();
   return PaintOrgan(std::move(canvas), wedge, family, random, [&](const io::Vec3& p) -> Polar {

@@ -6,6 +6,7 @@
 
 #include "data/random_stream.h"
 #include "io/medical/affine.h"
+#include "segment/phantom/draws.h"
 
 namespace orchard::segment {
 
@@ -46,7 +47,7 @@ inline Rotation RandomRotation(data::RandomStream& random) {
 // About any axis, by an angle (radian) from -most to most.
 inline Rotation SmallRotation(double most, data::RandomStream& random) {
   const io::Vec3 axis = RandomDirection(random);
-  const double half = most / 2 * (2 * random.Uniform() - 1), n = std::sin(half);
+  const double half = Around(most / 2, random), n = std::sin(half);
   return Rotation::Of(std::cos(half), n * axis[0], n * axis[1], n * axis[2]);
 }
 

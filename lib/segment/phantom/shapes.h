@@ -12,7 +12,10 @@ namespace orchard::segment {
 double InBox(double x, double y, double half_x, double half_y);
 double InBox(const io::Vec3& p, const io::Vec3& half);
 
-// An ellipsoid of these half axes; an ellipse or an elliptic cylinder where some are infinite. Zero
+// The half axis of a body without end; mm.
+inline constexpr double kEndless = 1e9;
+
+// An ellipsoid of these half axes; an ellipse or an elliptic cylinder where some are endless. Zero
 // on the border and right beside it; to first order elsewhere.
 double InEllipsoid(const io::Vec3& p, const io::Vec3& half);
 
