@@ -33,12 +33,15 @@ def near(self, e: Tensor, cells: List[int]) -> Tensor:
     return e
 )";
 
-constexpr const char* kCosine = R"(
+// What `attend` begins with but for templates side by side. What follows are its ends.
+constexpr const char* kAttend = R"(
 def attend(self, f: Tensor, cells: List[int]) -> Tuple[Tensor, Tensor]:
     keys = self.for_batch(self.template_keys, f.size(0))
     values = self.for_batch(self.template_values, f.size(0))
     mu = self.for_batch(self.template_areas, f.size(0))
-    q = torch.linear(f, self.q_weight, self.q_bias)
+    q = torch.linear(f, self.q_weight, self.q_bias))";
+
+constexpr const char* kCosine = R"(
     s = torch.matmul(self.unit(q), self.unit(keys).transpose(1, 2))
     e = self.near(torch.exp(self.tau * (s - 1)), cells)
     area = mu.sum([-1])
@@ -58,11 +61,6 @@ def attend(self, f: Tensor, cells: List[int]) -> Tuple[Tensor, Tensor]:
 )";
 
 constexpr const char* kPrototype = R"(
-def attend(self, f: Tensor, cells: List[int]) -> Tuple[Tensor, Tensor]:
-    keys = self.for_batch(self.template_keys, f.size(0))
-    values = self.for_batch(self.template_values, f.size(0))
-    mu = self.for_batch(self.template_areas, f.size(0))
-    q = torch.linear(f, self.q_weight, self.q_bias)
     area = mu.sum([-1])
     share = mu / area.clamp_min(1e-12).unsqueeze(-1)
     prototype = self.unit(torch.matmul(share, self.unit(keys)))
@@ -73,11 +71,8 @@ def attend(self, f: Tensor, cells: List[int]) -> Tuple[Tensor, Tensor]:
 )";
 
 constexpr const char* kMean = R"(
-def attend(self, f: Tensor, cells: List[int]) -> Tuple[Tensor, Tensor]:
-    keys = self.unit(self.for_batch(self.template_keys, f.size(0)))
-    values = self.for_batch(self.template_values, f.size(0))
-    mu = self.for_batch(self.template_areas, f.size(0))
-    q = self.unit(torch.linear(f, self.q_weight, self.q_bias))
+    keys = self.unit(keys)
+    q = self.unit(q)
     area = mu.sum([-1])
     moment = torch.matmul(keys.transpose(1, 2), values) / keys.size(1)
     mean_key = torch.matmul(mu / area.clamp_min(1e-12).unsqueeze(-1), keys)
@@ -87,11 +82,6 @@ def attend(self, f: Tensor, cells: List[int]) -> Tuple[Tensor, Tensor]:
 )";
 
 constexpr const char* kDot = R"(
-def attend(self, f: Tensor, cells: List[int]) -> Tuple[Tensor, Tensor]:
-    keys = self.for_batch(self.template_keys, f.size(0))
-    values = self.for_batch(self.template_values, f.size(0))
-    mu = self.for_batch(self.template_areas, f.size(0))
-    q = torch.linear(f, self.q_weight, self.q_bias)
     scale = float(q.size(2)) ** -0.5
     p = torch.softmax(torch.matmul(q, keys.transpose(1, 2)) * scale, -1)
     return torch.matmul(p, values), torch.matmul(p, mu.transpose(1, 2))
@@ -111,17 +101,17 @@ std::string AttentionScript(AttentionKind kind) {
   const std::string shared = kShared;
   switch (kind) {
     case AttentionKind::kPrototype:
-      return shared + kPrototype;
+      return shared + kAttend + kPrototype;
     case AttentionKind::kMean:
-      return shared + kMean;
+      return shared + kAttend + kMean;
     case AttentionKind::kDot:
-      return shared + kDot;
+      return shared + kAttend + kDot;
     case AttentionKind::kWindow:
-      return shared + kNear + kCosine;
+      return shared + kNear + kAttend + kCosine;
     case AttentionKind::kNone:
       return shared + kSideBySide;
     default:
-      return shared + kEverywhere + kCosine;
+      return shared + kEverywhere + kAttend + kCosine;
   }
 }
 
