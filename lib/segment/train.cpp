@@ -518,10 +518,9 @@ Split ChooseSplit(const SegmentTrainOptions& options, const Dataset& dataset, ui
 
 SegmentTrainResult TrainSegmentation(const SegmentTrainOptions& options,
                                      const TrainSetting& setting, const Dataset& dataset,
-                                     const Plan& plan, comm::Communicator& ranks,
-                                     run::RunDir* run) {
+                                     const Split& split, const Plan& plan,
+                                     comm::Communicator& ranks, run::RunDir* run) {
   at::set_num_threads(setting.threads);
-  const Split split = ChooseSplit(options, dataset, setting.seed);
   std::vector<PreparedCase> training =
       LoadCases(Pick(dataset, split.training), plan, setting.threads);
   std::vector<PreparedCase> validation;

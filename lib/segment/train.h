@@ -31,14 +31,15 @@ struct TrainSetting {
 // ImpossibleError where those left are of one subject and templates of others are wanted.
 Split ChooseSplit(const SegmentTrainOptions& options, const Dataset& dataset, uint64_t seed);
 
-// Every rank calls this with the same options; each draws its own part of a step's samples, and
-// gradients are averaged (in rank order, but with NCCL). `run` on rank 0 only: metrics.jsonl,
-// checkpoints, `best` and `final` (see docs/formats.md). A run that was interrupted continues to
-// the same bits on as many ranks. Throws InterruptedError after a stop, DivergedError when a loss
-// is not finite, and what data and network throw.
+// Every rank calls this with the same options and `split`; each draws its own part of a step's
+// samples, and gradients are averaged (in rank order, but with NCCL). `run` on rank 0 only:
+// metrics.jsonl, checkpoints, `best` and `final` (see docs/formats.md). A run that was interrupted
+// continues to the same bits on as many ranks. Throws InterruptedError after a stop, DivergedError
+// when a loss is not finite, and what data and network throw.
 SegmentTrainResult TrainSegmentation(const SegmentTrainOptions& options,
                                      const TrainSetting& setting, const Dataset& dataset,
-                                     const Plan& plan, comm::Communicator& ranks, run::RunDir* run);
+                                     const Split& split, const Plan& plan,
+                                     comm::Communicator& ranks, run::RunDir* run);
 
 // The same on cases in memory and in this process alone, without files. `use` gets the trained
 // network and its templates. options.data has no say.

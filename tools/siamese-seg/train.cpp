@@ -103,14 +103,15 @@ int RunTrain(const segment::SegmentTrainOptions& options, const cli::Context& co
   bool speaks = false;  // rank 0 of an MPI job, or the only one
   comm::RunRanks({options.run.ranks}, [&](comm::Communicator& ranks) {
     if (ranks.rank() > 0) {
-      segment::TrainSegmentation(options, setting, dataset, plan, ranks, nullptr);
+      segment::TrainSegmentation(options, setting, dataset, split, plan, ranks, nullptr);
       return;
     }
     speaks = true;
     run::RunDir directory(*context.common.out, RunInfoOf(options, context, device),
                           run::WhenExisting(context.common.force, context.common.resume));
     directory.Record([&] {
-      result = segment::TrainSegmentation(options, setting, dataset, plan, ranks, &directory);
+      result =
+          segment::TrainSegmentation(options, setting, dataset, split, plan, ranks, &directory);
       directory.WriteReport(segment::MakeTrainReport(
           result, plan, directory.path() / "metrics.jsonl", context.config_toml));
       return nlohmann::json(segment::ToJson(result, plan));
