@@ -48,7 +48,7 @@ int RunBench(const PaperOptions& options, const cli::Context& context) {
                      "name a folder that all shards share");
   }
   Setting setting =
-      Setting::Make(options, static_cast<uint64_t>(context.common.seed), Threads(context));
+      Setting::Make(options, static_cast<uint64_t>(context.common.seed), context.common.Threads());
   setting.program = std::filesystem::read_symlink("/proc/self/exe");
   SuiteOutcome outcome;
   if (context.common.dry_run) {

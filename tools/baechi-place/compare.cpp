@@ -141,7 +141,7 @@ place::Comparison Compare(const CompareCommandOptions& options, const place::Gra
   place::PlaceOptions settings = options.place;
   settings.pdlp = PdlpHardware(context, settings);
   place::CheckOffload(settings);
-  const place::SearchContext search{.threads = Threads(context),
+  const place::SearchContext search{.threads = context.common.Threads(),
                                     .seed = static_cast<uint64_t>(context.common.seed)};
   if (settings.training.step == place::Step::kTraining) {
     CheckStep(settings);

@@ -80,7 +80,7 @@ int RunLimits(const LimitsCommandOptions& options, const cli::Context& context) 
       run::Progress progress("limits", 0, "placements",
                              {.enabled = !context.common.no_progress && !context.common.quiet});
       sweep = place::SweepLimits(graph, cluster, options.place, static_cast<int>(options.points),
-                                 {.threads = Threads(context),
+                                 {.threads = context.common.Threads(),
                                   .seed = static_cast<uint64_t>(context.common.seed),
                                   .progress = [&](std::string_view note, int64_t) {
                                     progress.Note(std::string(note));

@@ -147,8 +147,8 @@ int RunOptimal(const OptimalCommandOptions& options, const cli::Context& context
     const place::OptimalOptions settings{.place = options.Place(),
                                          .time_limit_seconds = options.time_limit};
     const auto seed = static_cast<uint64_t>(context.common.seed);
-    const place::OptimalResult result =
-        place::FindOptimal(graph, cluster, settings, {.threads = Threads(context), .seed = seed});
+    const place::OptimalResult result = place::FindOptimal(
+        graph, cluster, settings, {.threads = context.common.Threads(), .seed = seed});
     const place::Graph& placed = result.step ? *result.step : graph;
     const std::string text =
         place::PlacementToJson(placed, cluster, settings.place, result.place, seed);

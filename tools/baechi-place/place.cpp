@@ -278,7 +278,7 @@ int RunPlace(const PlaceCommandOptions& options, const cli::Context& context) {
       if (directory)
         file.emplace(directory->path() / "refine.json", ResultKey(context, GraphHash(graph)));
       if (file && !context.common.resume) file->Remove();
-      const place::SearchContext search{.threads = Threads(context),
+      const place::SearchContext search{.threads = context.common.Threads(),
                                         .seed = seed,
                                         .progress = note,
                                         .cuda = CudaDevice(context),

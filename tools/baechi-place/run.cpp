@@ -65,16 +65,16 @@ void PlaceAgain(Session& s) {
   const auto seed = static_cast<uint64_t>(s.context.common.seed);
   if (s.options.run.train == execute::Training::kNone) {
     if (s.layout.host) how.offload = place::Offload::kAuto;
-    const place::PlaceResult placed =
-        place::Place(s.graph, s.cluster, how, {.threads = Threads(s.context), .seed = seed});
+    const place::PlaceResult placed = place::Place(
+        s.graph, s.cluster, how, {.threads = s.context.common.Threads(), .seed = seed});
     s.placement_text = place::PlacementToJson(s.graph, s.cluster, how, placed, seed);
     const place::Schedule& schedule = placed.best.result.schedule;
     s.layout = {schedule.device, schedule.order, schedule.host};
     return;
   }
   how.training.step = place::Step::kTraining;
-  const place::TrainingPlan plan =
-      place::PlaceTraining(s.graph, s.cluster, how, {.threads = Threads(s.context), .seed = seed});
+  const place::TrainingPlan plan = place::PlaceTraining(
+      s.graph, s.cluster, how, {.threads = s.context.common.Threads(), .seed = seed});
   s.placement_text = place::PlacementToJson(*plan.step, s.cluster, how, plan.result, seed);
   const place::Schedule& schedule = plan.result.best.result.schedule;
   const place::StepOrigin& step = *plan.step->step;

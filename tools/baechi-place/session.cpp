@@ -12,10 +12,8 @@
 
 namespace orchard::baechi_place {
 
-int Threads(const cli::Context& context) { return context.common.Threads(); }
-
 place::PdlpHardware PdlpHardware(const cli::Context& context, const place::PlaceOptions& options) {
-  place::PdlpHardware hardware{.threads = Threads(context)};
+  place::PdlpHardware hardware{.threads = context.common.Threads()};
   if (options.lp != place::LpSolver::kPdlp) return hardware;
   const cli::Device device = context.common.ResolvedDevice();
   if (device.IsCuda()) hardware.gpu = device.index;

@@ -13,8 +13,6 @@
 
 namespace orchard::baechi_place {
 
-int Threads(const cli::Context& context);
-
 // The threads and the device that PDLP may use. Asks the driver only where PDLP is asked for.
 place::PdlpHardware PdlpHardware(const cli::Context& context, const place::PlaceOptions& options);
 

@@ -19,8 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // What a stored model says about the network and the data it is for.
-void ReadConfig(const std::filesystem::path& file, sync::SyncModelOptions& model,
-                sync::SyncDataOptions& data) {
+void ReadConfig(const fs::path& file, sync::SyncModelOptions& model, sync::SyncDataOptions& data) {
   const nlohmann::json config = io::ReadJsonFile(file);
   try {
     config.at("arch").get_to(model.arch);

@@ -154,7 +154,7 @@ void Print(const Throughput& t) {
 
 int RunBench(const expand::ThroughputOptions& options, const cli::Context& context) {
   const auto measure = [&] {
-    return expand::MeasureThroughput(options, Threads(context),
+    return expand::MeasureThroughput(options, context.common.Threads(),
                                      static_cast<uint64_t>(context.common.seed),
                                      [&](const std::string& step) {
                                        if (!context.common.no_progress) LogInfo("bench: " + step);

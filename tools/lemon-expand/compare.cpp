@@ -243,7 +243,7 @@ int RunCompare(const CompareCommandOptions& options, const cli::Context& context
     run::Progress progress("compare", 0, "steps",
                            {.enabled = !context.common.no_progress && !context.common.quiet});
     expand::CompareSetting setting{.seed = static_cast<uint64_t>(context.common.seed),
-                                   .threads = Threads(context),
+                                   .threads = context.common.Threads(),
                                    .on_step = [&](std::string_view what) {
                                      progress.Note(std::string(what));
                                      progress.Advance();

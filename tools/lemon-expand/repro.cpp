@@ -29,7 +29,7 @@ std::vector<ExperimentResult> RunAll(const std::vector<const ExperimentInfo*>& e
     const auto begin = std::chrono::steady_clock::now();
     ExperimentResult result =
         info->run(options, {.seed = static_cast<uint64_t>(context.common.seed),
-                            .threads = Threads(context),
+                            .threads = context.common.Threads(),
                             .device = context.common.ResolvedDevice().Name(),
                             .directory = context.common.out.value_or(std::filesystem::path()),
                             .resume = context.common.resume,

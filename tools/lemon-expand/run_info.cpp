@@ -4,8 +4,6 @@
 
 namespace orchard::lemon_expand {
 
-int Threads(const cli::Context& context) { return context.common.Threads(); }
-
 run::RunInfo MakeRunInfo(const cli::Context& context, const std::string& device) {
   run::RunInfo info = orchard::MakeRunInfo(context);
   info.device = device;

@@ -8,9 +8,6 @@
 
 namespace orchard::lemon_expand {
 
-// Threads of this call: --threads, else what the machine or SLURM gives.
-int Threads(const cli::Context& context);
-
 run::RunInfo MakeRunInfo(const cli::Context& context, const std::string& device);
 
 }  // namespace orchard::lemon_expand

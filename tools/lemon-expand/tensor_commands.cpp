@@ -15,6 +15,6 @@ TensorRuns AllTensorRuns() {
           .eval = RunEval};
 }
 
-void SetThreads(const cli::Context& context) { at::set_num_threads(Threads(context)); }
+void SetThreads(const cli::Context& context) { at::set_num_threads(context.common.Threads()); }
 
 }  // namespace orchard::lemon_expand
